@@ -1,0 +1,9 @@
+//! What every layer may use: limits, time, identifiers, seeded randomness,
+//! hashing and fixed-capacity containers. Imports nothing of the project.
+
+pub mod hash;
+pub mod limits;
+pub mod random;
+pub mod slab;
+pub mod time;
+pub mod wheel;

@@ -1,0 +1,12 @@
+//! Protocol state machines: told the time, they answer with values.
+
+pub mod dtls;
+pub mod ice_lite;
+pub mod keyframe;
+pub mod munger;
+pub mod nack;
+pub mod reception;
+pub mod rtx_window;
+pub mod srtp;
+pub mod twcc;
+pub mod ws;

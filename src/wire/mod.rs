@@ -1,0 +1,9 @@
+//! Pure parsing and serialising: bytes in, borrowed views out. No state, no time.
+
+pub mod demux;
+pub mod h264;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod stun;
+pub mod vp8;
