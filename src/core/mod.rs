@@ -1,1 +1,10 @@
-//! (layer)
+//! The whole server as one value: [`Core`] takes an [`Input`] and the time, and
+//! fills an [`Outbox`]. It owns no socket, file, clock, thread or lock.
+
+pub mod border;
+pub mod mail;
+pub mod trains;
+
+pub use border::{
+    CloseCause, ConnectionId, CoreId, Input, Outbox, Path, Render, RenderForm, TurnReport,
+};

@@ -1,1 +1,9 @@
-//! (layer)
+//! Operations: configuration values, snapshots and their REST and metrics
+//! text, events and their log lines. Pure text work; reading files and
+//! printing are `main`'s and `io`'s.
+
+pub mod config;
+pub mod event;
+pub mod metrics;
+pub mod rest;
+pub mod snapshot;

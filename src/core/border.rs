@@ -1,0 +1,138 @@
+//! Everything the server hears from the world and does to it. A reader who
+//! knows [`Input`] and [`Outbox`] knows what the server can do.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use crate::base::time::Span;
+use crate::core::mail::Mail;
+use crate::core::trains::Trains;
+use crate::ops::event::Event;
+use crate::ops::snapshot::ServerSnapshot;
+
+/// A core's number, 0-based; also its offset in the media port range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CoreId(pub u16);
+
+/// A TCP connection of one core. The driver issues them, never reusing one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// The two ends of a datagram. The local port is the core's media port; the
+/// local address matters, because a browser discards an answer that comes from
+/// another address than the one it checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    pub local: IpAddr,
+    pub remote: SocketAddr,
+}
+
+/// What happened in the world.
+pub enum Input<'a> {
+    /// A datagram on this core's media port. Decrypted in place.
+    Datagram { path: Path, bytes: &'a mut [u8] },
+    /// A connection was accepted on the web port.
+    Accepted {
+        connection: ConnectionId,
+        peer: SocketAddr,
+    },
+    /// Bytes of a connection, in order.
+    Bytes {
+        connection: ConnectionId,
+        bytes: &'a [u8],
+    },
+    /// The connection is gone; the driver says nothing more about it and
+    /// ignores what is still sent to it.
+    Closed {
+        connection: ConnectionId,
+        cause: CloseCause,
+    },
+    /// Mail from another core, in the order that core sent it.
+    Mail { from: CoreId, mail: Mail },
+    /// A [`Render`] of this core is done: the complete HTTP response.
+    Rendered {
+        connection: ConnectionId,
+        response: Bytes,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// Closed by the peer, or by us and now complete.
+    Ended,
+    /// The socket failed.
+    Failed,
+    /// The peer read too slowly and its bounded write queue overflowed.
+    Overflow,
+}
+
+/// A snapshot to turn into text off the media turn.
+pub struct Render {
+    pub connection: ConnectionId,
+    pub form: RenderForm,
+    /// One per core, in core order.
+    pub snapshots: Vec<ServerSnapshot>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenderForm {
+    /// `GET /api/rooms`
+    RoomsJson,
+    /// `GET /metrics`
+    Metrics,
+}
+
+/// What the core wants done to the world, grouped by kind so that a driver
+/// flushes each kind at once at the end of a turn.
+pub struct Outbox {
+    /// Datagrams, gathered into trains by destination.
+    pub trains: Trains,
+    /// Bytes to write, in order per connection.
+    pub writes: Vec<(ConnectionId, Bytes)>,
+    /// Connections to close once everything written so far has left.
+    pub closes: Vec<ConnectionId>,
+    /// Mail for other cores, in order. A driver leaves here what a full
+    /// mailbox did not take, and tries again next turn; the core sees the
+    /// backlog and refuses new work while it is long.
+    pub mail: Vec<(CoreId, Mail)>,
+    pub events: Vec<Event>,
+    pub renders: Vec<Render>,
+}
+
+impl Outbox {
+    pub fn new() -> Self {
+        Outbox {
+            trains: Trains::new(),
+            writes: Vec::new(),
+            closes: Vec::new(),
+            mail: Vec::new(),
+            events: Vec::new(),
+            renders: Vec::new(),
+        }
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a driver measured about the turn it just finished; feeds `/metrics`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurnReport {
+    /// From the clock read at the start of the turn to the end of its flush.
+    pub turn: Span,
+    /// Datagrams received in this turn.
+    pub received: u32,
+    /// Trains sent, and the datagrams in them.
+    pub trains: u32,
+    pub datagrams_sent: u32,
+    /// Datagrams not sent: the socket buffer was full.
+    pub send_full: u32,
+    /// Datagrams not sent for any other error.
+    pub send_failed: u32,
+    /// Times the receive ring ran out of buffers.
+    pub receive_exhausted: u32,
+}

@@ -1,0 +1,284 @@
+//! A bounded copy of one core's state, taken on its turn and rendered off it.
+
+/// One core at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct ServerSnapshot {
+    pub core: u16,
+    pub rooms: Vec<RoomSnapshot>,
+    pub counters: Counters,
+    pub gauges: Gauges,
+    /// Microseconds from a turn's clock read to the end of its flush: the
+    /// longest a datagram of the turn waited from receive to send.
+    pub turn_us: Histogram,
+    /// Microseconds from a media datagram's receive to its trains' send.
+    pub forward_us: Histogram,
+    /// Datagrams per train sent.
+    pub train_len: Histogram,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RoomSnapshot {
+    pub name: String,
+    pub participants: Vec<ParticipantSnapshot>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ParticipantSnapshot {
+    pub login: String,
+    pub streams: Vec<StreamSnapshot>,
+    pub plays: Vec<PlaySnapshot>,
+}
+
+/// One publication: a participant's stream into the room.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSnapshot {
+    pub name: String,
+    pub media_session_id: String,
+    /// `PENDING` or `PUBLISHING`.
+    pub status: &'static str,
+    pub srtp_profile: Option<&'static str>,
+    pub dtls_version: Option<&'static str>,
+    pub viewers: u32,
+    pub tracks: Vec<UpTrackSnapshot>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UpTrackSnapshot {
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    pub codec: &'static str,
+    pub ssrc: Option<u32>,
+    pub packets: u64,
+    pub bytes: u64,
+    /// Lost on the way to us and not recovered so far (RFC 3550 A.3).
+    pub lost: i64,
+    pub recovered: u64,
+    /// Retransmissions asked of the publisher, by packet.
+    pub nacked: u64,
+    pub plis: u64,
+    pub keyframes: u64,
+}
+
+/// One subscription: a participant's view of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct PlaySnapshot {
+    pub stream: String,
+    pub media_session_id: String,
+    /// `PENDING` or `PLAYING`.
+    pub status: &'static str,
+    pub srtp_profile: Option<&'static str>,
+    pub dtls_version: Option<&'static str>,
+    pub tracks: Vec<DownTrackSnapshot>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DownTrackSnapshot {
+    pub kind: &'static str,
+    pub codec: &'static str,
+    pub packets: u64,
+    pub bytes: u64,
+    /// As the viewer's last receiver report said.
+    pub lost: i64,
+    /// Retransmissions the viewer asked for, and those sent.
+    pub nacks: u64,
+    pub retransmitted: u64,
+    pub plis: u64,
+    pub rtt_us: Option<u64>,
+}
+
+/// Monotonic counters of one core.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub datagrams_received: u64,
+    pub datagrams_sent: u64,
+    pub trains_sent: u64,
+    pub media_packets_received: u64,
+    pub media_packets_forwarded: u64,
+    pub retransmissions_sent: u64,
+    pub connections_accepted: u64,
+    pub turns: u64,
+    /// Datagrams and packets dropped, by reason, in the order of [`Drop::ALL`].
+    pub drops: [u64; Drop::ALL.len()],
+}
+
+/// Why something was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// From no known peer and no STUN.
+    UnknownSource,
+    /// Not STUN, DTLS, RTP or RTCP.
+    Malformed,
+    /// A STUN request whose credentials are not ours.
+    StunUnauthenticated,
+    /// DTLS from a path ICE has not validated.
+    DtlsUnvalidated,
+    /// DTLS for a transport that is past its handshake or failed.
+    DtlsUnexpected,
+    /// Media before the keys are there.
+    NoKeys,
+    /// SRTP or SRTCP that does not authenticate.
+    SrtpAuth,
+    /// SRTP or SRTCP already seen, or too old to tell.
+    SrtpReplay,
+    /// RTP of an SSRC or payload type nobody negotiated.
+    UnknownStream,
+    /// A packet already forwarded.
+    Duplicate,
+    /// Waiting for a key frame.
+    KeyframeGate,
+    /// A packet from before the subscription began.
+    BeforeStart,
+    /// No send train was free.
+    PoolDry,
+    /// A retransmission beyond the viewer's budget.
+    RtxBudget,
+    /// A retransmission of a packet no longer (or not yet) held.
+    RtxMissing,
+    /// The socket's send buffer was full.
+    SendFull,
+    /// The socket refused for another reason.
+    SendFailed,
+    /// The receive ring ran out of buffers.
+    ReceiveExhausted,
+    /// Mail for a core whose mailbox was full for too long.
+    MailboxFull,
+    /// A publisher's packet with nobody to forward it to.
+    NoSubscriber,
+}
+
+impl Drop {
+    pub const ALL: [Drop; 20] = [
+        Drop::UnknownSource,
+        Drop::Malformed,
+        Drop::StunUnauthenticated,
+        Drop::DtlsUnvalidated,
+        Drop::DtlsUnexpected,
+        Drop::NoKeys,
+        Drop::SrtpAuth,
+        Drop::SrtpReplay,
+        Drop::UnknownStream,
+        Drop::Duplicate,
+        Drop::KeyframeGate,
+        Drop::BeforeStart,
+        Drop::PoolDry,
+        Drop::RtxBudget,
+        Drop::RtxMissing,
+        Drop::SendFull,
+        Drop::SendFailed,
+        Drop::ReceiveExhausted,
+        Drop::MailboxFull,
+        Drop::NoSubscriber,
+    ];
+
+    /// The `reason` label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Drop::UnknownSource => "unknown_source",
+            Drop::Malformed => "malformed",
+            Drop::StunUnauthenticated => "stun_unauthenticated",
+            Drop::DtlsUnvalidated => "dtls_unvalidated",
+            Drop::DtlsUnexpected => "dtls_unexpected",
+            Drop::NoKeys => "no_keys",
+            Drop::SrtpAuth => "srtp_auth",
+            Drop::SrtpReplay => "srtp_replay",
+            Drop::UnknownStream => "unknown_stream",
+            Drop::Duplicate => "duplicate",
+            Drop::KeyframeGate => "keyframe_gate",
+            Drop::BeforeStart => "before_start",
+            Drop::PoolDry => "pool_dry",
+            Drop::RtxBudget => "rtx_budget",
+            Drop::RtxMissing => "rtx_missing",
+            Drop::SendFull => "send_full",
+            Drop::SendFailed => "send_failed",
+            Drop::ReceiveExhausted => "receive_exhausted",
+            Drop::MailboxFull => "mailbox_full",
+            Drop::NoSubscriber => "no_subscriber",
+        }
+    }
+}
+
+impl Counters {
+    pub fn drop(&mut self, reason: Drop) {
+        self.drop_many(reason, 1);
+    }
+
+    pub fn drop_many(&mut self, reason: Drop, count: u64) {
+        if let Some(counter) = self.drops.get_mut(reason as usize) {
+            *counter += count;
+        }
+    }
+
+    pub fn dropped(&self, reason: Drop) -> u64 {
+        self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+}
+
+/// What a core holds right now.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    pub connections: u64,
+    pub sessions: u64,
+    pub rooms: u64,
+    pub participants: u64,
+    pub publications: u64,
+    pub subscriptions: u64,
+    pub transports: u64,
+    pub timers: u64,
+    pub trains_free: u64,
+    pub mail_backlog: u64,
+}
+
+/// Counts in powers of two: bucket `i` holds values up to `2^i`, the last all others.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    pub buckets: [u64; Histogram::BUCKETS],
+    pub sum: u64,
+    pub count: u64,
+}
+
+impl Histogram {
+    pub const BUCKETS: usize = 24;
+
+    pub fn record(&mut self, value: u64) {
+        self.record_many(value, 1);
+    }
+
+    pub fn record_many(&mut self, value: u64, times: u64) {
+        let exponent = match value {
+            0 | 1 => 0,
+            _ => 64 - (value - 1).leading_zeros() as usize,
+        };
+        if let Some(bucket) = self.buckets.get_mut(exponent.min(Self::BUCKETS - 1)) {
+            *bucket += times;
+        }
+        self.sum = self.sum.saturating_add(value.saturating_mul(times));
+        self.count += times;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_drop_has_its_own_place_and_label() {
+        let mut labels: Vec<_> = Drop::ALL.iter().map(|reason| reason.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Drop::ALL.len());
+        for (place, reason) in Drop::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+    }
+
+    #[test]
+    fn histogram_buckets_are_upper_bounds() {
+        let mut histogram = Histogram::default();
+        for value in [0, 1, 2, 3, 4, 5, u64::MAX] {
+            histogram.record(value);
+        }
+        assert_eq!(histogram.buckets[..4], [2, 1, 2, 1]);
+        assert_eq!(histogram.buckets[Histogram::BUCKETS - 1], 1);
+        assert_eq!(histogram.count, 7);
+    }
+}
