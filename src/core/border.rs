@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::base::time::Span;
+use crate::base::time::{Span, Time};
 use crate::core::mail::Mail;
 use crate::core::trains::Trains;
 use crate::ops::event::Event;
@@ -135,4 +135,22 @@ pub struct TurnReport {
     pub send_failed: u32,
     /// Times the receive ring ran out of buffers.
     pub receive_exhausted: u32,
+}
+
+/// A machine a driver can run: the core, or a stand-in that tests a driver.
+pub trait Machine {
+    /// Handles one input; everything it wants done is in `out` afterwards.
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox);
+
+    /// Fires what is due at `now`.
+    fn advance(&mut self, now: Time, out: &mut Outbox);
+
+    /// When [`Machine::advance`] next has something to do.
+    fn next_deadline(&self) -> Option<Time>;
+
+    /// Told after each turn's flush.
+    fn end_turn(&mut self, report: &TurnReport);
+
+    /// Leaves every room in order; called once, on SIGTERM.
+    fn shut_down(&mut self, now: Time, out: &mut Outbox);
 }

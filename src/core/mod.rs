@@ -6,5 +6,5 @@ pub mod mail;
 pub mod trains;
 
 pub use border::{
-    CloseCause, ConnectionId, CoreId, Input, Outbox, Path, Render, RenderForm, TurnReport,
+    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, Render, RenderForm, TurnReport,
 };
