@@ -87,6 +87,24 @@ pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; 32] {
     out
 }
 
+/// Whether `tag` is the HMAC-SHA-1 of the concatenated `parts` under `key`,
+/// compared in constant time (RFC 8489 section 14.5).
+pub fn hmac_sha1_matches(key: &[u8], parts: &[&[u8]], tag: &[u8]) -> bool {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    let mut context = hmac::Context::with_key(&key);
+    for part in parts {
+        context.update(part);
+    }
+    let computed = context.sign();
+    computed.as_ref().len() == tag.len()
+        && computed
+            .as_ref()
+            .iter()
+            .zip(tag)
+            .fold(0u8, |difference, (a, b)| difference | (a ^ b))
+            == 0
+}
+
 /// Whether two secrets are equal, in time that depends on their lengths only.
 pub fn same_secret(a: &[u8], b: &[u8]) -> bool {
     // Comparing keyed digests hides both contents and the place of a difference.

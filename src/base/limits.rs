@@ -26,3 +26,10 @@ pub const TRAINS_MAX: usize = 4_096;
 
 const _: () = assert!(TRAIN_MAX_BYTES >= DATAGRAM_MAX_BYTES + SRTP_TAIL_MAX_BYTES);
 const _: () = assert!(TRAIN_MAX_BYTES <= 65_507);
+
+/// Largest WebSocket message accepted. The largest offer captured is under
+/// 7 KB; `pushLogs` frames of the official SDK carry a page's log backlog.
+pub const WEBSOCKET_MESSAGE_MAX_BYTES: usize = 256 * 1024;
+
+/// Largest HTTP request head.
+pub const HTTP_HEAD_MAX_BYTES: usize = 16 * 1024;

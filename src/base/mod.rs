@@ -6,4 +6,5 @@ pub mod limits;
 pub mod random;
 pub mod slab;
 pub mod time;
+pub mod trains;
 pub mod wheel;

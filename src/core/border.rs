@@ -1,13 +1,16 @@
 //! Everything the server hears from the world and does to it. A reader who
 //! knows [`Input`] and [`Outbox`] knows what the server can do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::base::time::{Span, Time};
+use crate::base::trains::Trains;
+
+pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
-use crate::core::trains::Trains;
+
 use crate::ops::event::Event;
 use crate::ops::snapshot::ServerSnapshot;
 
@@ -18,15 +21,6 @@ pub struct CoreId(pub u16);
 /// A TCP connection of one core. The driver issues them, never reusing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
-
-/// The two ends of a datagram. The local port is the core's media port; the
-/// local address matters, because a browser discards an answer that comes from
-/// another address than the one it checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Path {
-    pub local: IpAddr,
-    pub remote: SocketAddr,
-}
 
 /// What happened in the world.
 pub enum Input<'a> {

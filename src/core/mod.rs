@@ -3,7 +3,8 @@
 
 pub mod border;
 pub mod mail;
-pub mod trains;
+
+pub use crate::base::trains;
 
 pub use border::{
     CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, Render, RenderForm, TurnReport,

@@ -2,6 +2,7 @@
 
 pub mod demux;
 pub mod h264;
+pub mod http;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;

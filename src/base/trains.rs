@@ -6,8 +6,18 @@
 //! One buffer holds a fixed number of slots; a train is a slot. A slot is open
 //! (datagrams are still appended), taken (the driver is sending it), or free.
 
-use crate::base::limits::{TRAIN_MAX_BYTES, TRAIN_MAX_SEGMENTS, TRAINS_MAX};
-use crate::core::border::Path;
+use std::net::{IpAddr, SocketAddr};
+
+use super::limits::{TRAIN_MAX_BYTES, TRAIN_MAX_SEGMENTS, TRAINS_MAX};
+
+/// The two ends of a datagram. The local port is the core's media port; the
+/// local address matters, because a browser discards an answer that comes from
+/// another address than the one it checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    pub local: IpAddr,
+    pub remote: SocketAddr,
+}
 
 /// Where a destination's open train is, remembered by the destination. Stale
 /// after the train was taken; a stale cursor opens a new train.
