@@ -1,5 +1,6 @@
 //! Protocol state machines: told the time, they answer with values.
 
+pub mod bitrate;
 pub mod dtls;
 pub mod ice_lite;
 pub mod keyframe;
