@@ -2,12 +2,14 @@
 //! MACs, and the fixed hasher of every map in a pure layer (the default hasher
 //! draws ambient randomness, which a seed could not replay).
 
+#[allow(clippy::disallowed_types)]
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use ring::{digest, hmac};
 
 /// A map whose iteration and hashing depend on nothing ambient.
+#[allow(clippy::disallowed_types)]
 pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// A multiply-mix hasher over 64-bit words. Keys that strangers choose are

@@ -71,3 +71,202 @@ const _: () = assert!(TWCC_WINDOW.is_power_of_two() && TWCC_STATUSES_MAX <= TWCC
 const _: () = assert!(TWCC_STATUSES_MAX * 2 + TWCC_STATUSES_MAX.div_ceil(7) * 2 < 1_000);
 const _: () = assert!(RTX_WINDOW_PACKETS_MAX.is_power_of_two());
 const _: () = assert!(MUNGER_RUNS_MAX > 1);
+
+/// Paths one transport keeps validated. A browser checks each pair of its
+/// addresses (a handful) with ours; a mobile one moves now and then.
+pub const ICE_PATHS_MAX: usize = 16;
+
+/// Silence that ends a transport: nothing authenticated for this long (RFC 7675
+/// section 5.1, in the passive form open to a lite agent).
+pub const TRANSPORT_IDLE_MAX: Span = Span::from_secs(30);
+
+/// A transport must have its keys this long after the answer, or it failed.
+pub const ESTABLISH_MAX: Span = Span::from_secs(15);
+
+/// Members of one room. A broadcast room holds thousands of viewers; beyond
+/// this a STATE message would no longer fit the message cap.
+pub const ROOM_MEMBERS_MAX: usize = 4_096;
+
+/// Streams one member holds in a room, publications and plays together: a
+/// camera and a screen, and a play of every stream in a full grid.
+pub const MEMBER_STREAMS_MAX: usize = 256;
+
+/// Rooms one session may be in at once.
+pub const SESSION_ROOMS_MAX: usize = 32;
+
+/// Rooms of one core.
+pub const ROOMS_MAX: usize = 50_000;
+
+/// Transports of one core: beyond this its send path is past saturation
+/// (about 1.7 M packets a second at 50 packets a second each).
+pub const PEERS_MAX: u32 = 20_000;
+
+/// Characters of a login, room or stream name. Names built by the SDK hold
+/// room, login and a suffix.
+pub const NAME_MAX_CHARS: usize = 255;
+
+/// Bytes of a chat message's text.
+pub const CHAT_TEXT_MAX_BYTES: usize = 64 * 1024;
+
+/// Video packets kept for retransmission: about 2 s at 2.5 Mbit/s, 0.8 MB a
+/// publication. Viewers ask within a round trip or two.
+pub const VIDEO_WINDOW_PACKETS: usize = 512;
+
+/// Audio packets kept: late ones are told from duplicates within 2 s.
+pub const AUDIO_WINDOW_PACKETS: usize = 128;
+
+/// Retransmitted bytes per second toward one viewer, and how much at once: a
+/// quarter more than a 2.5 Mbit/s stream, so that NACKs cannot buy more than
+/// the viewer was going to get anyway.
+pub const RTX_RATE_BYTES_PER_S: u64 = 400_000;
+pub const RTX_BURST_BYTES: u64 = 200_000;
+
+/// A request head must be complete within this time of the connection's start.
+pub const HTTP_HEAD_MAX: Span = Span::from_secs(10);
+
+/// Mail that waits for other cores' full mailboxes before new joins, streams
+/// and messages are refused. Twice as much, and mail is dropped.
+pub const MAIL_BACKLOG_MAX: usize = 16_384;
+
+/// Events of one turn that reach the log; a flood beyond it is not printed.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// Streams (SSRCs) one SRTP sender protects under a key. A transport carries
+/// audio, video and its RTX; 32 leaves room for a stream list replaced ten
+/// times over. State of a stream is never dropped while its key lives, because
+/// forgetting which indices were used would let one be used twice.
+pub const SRTP_SEND_STREAMS_MAX: usize = 32;
+
+/// Authenticated streams one SRTP receiver follows, and as many senders of
+/// SRTCP. A browser publishing three simulcast layers with RTX and audio uses
+/// 7; the cap holds a participant with valid keys and 65,536 SSRCs to 5 KB.
+pub const SRTP_RECEIVE_STREAMS_MAX: usize = 32;
+
+/// Streams whose state an SRTP sender or receiver reserves when it is built:
+/// audio, video, RTX and one to spare, so that ordinary transports never
+/// allocate again.
+pub const SRTP_STREAMS_USUAL: usize = 4;
+
+const _: () = assert!(SRTP_STREAMS_USUAL <= SRTP_SEND_STREAMS_MAX);
+const _: () = assert!(SRTP_STREAMS_USUAL <= SRTP_RECEIVE_STREAMS_MAX);
+
+/// Packets behind the newest one that SRTP still tells apart, when sending and
+/// when receiving. RFC 3711 section 3.3.2 demands 64; 1,024 is more than
+/// a second of 8 Mbit/s video, later than any jitter buffer waits.
+pub const SRTP_WINDOW_PACKETS: u64 = 1_024;
+
+/// Largest RTCP packet this server writes: what fits in every path's datagram
+/// beside the SRTCP tail, as browsers assume for RTP.
+pub const RTCP_PACKET_MAX_BYTES: usize = 1_200;
+
+const _: () = assert!(RTCP_PACKET_MAX_BYTES + SRTP_TAIL_MAX_BYTES <= DATAGRAM_MAX_BYTES);
+
+/// PID/BLP pairs in one NACK this server writes: 64 pairs ask for up to 1,088
+/// packets, more than any retransmission window holds.
+pub const RTCP_NACK_PAIRS_MAX: usize = 64;
+
+/// Largest offer read: 64 KiB. The largest real one seen is 6 kB; candidate
+/// lists and a dozen more codecs stay under 20 kB.
+pub const SDP_MAX_BYTES: usize = 64 * 1_024;
+
+/// Most lines of an offer: real ones have about 170, and half of a large one
+/// can be candidates. Blank lines count, so a flood of them ends here too.
+pub const SDP_LINES_MAX: usize = 2_000;
+
+/// Most `m=` lines: one audio, one video and a data channel are ours to
+/// answer; each further one costs a refusal of some 30 bytes in the answer.
+pub const SDP_MEDIA_MAX: usize = 16;
+
+/// Most formats of one `m=` line: RTP has 128 payload types (RFC 3550
+/// section 5.1), so a longer list repeats itself.
+pub const SDP_FORMATS_MAX: usize = 128;
+
+/// Most SSRCs named by one `m=` section: three simulcast layers with RTX and
+/// FEC are nine. They are searched one by one, so the list stays short.
+pub const SDP_SSRCS_MAX: usize = 64;
+
+/// Most certificate fingerprints at one level: one per hash function is six.
+pub const SDP_FINGERPRINTS_MAX: usize = 8;
+
+/// Longest `a=mid`: browsers write one to three characters, older ones the
+/// words "audio" and "video", some libraries a UUID. It is echoed in answers.
+pub const SDP_MID_MAX_BYTES: usize = 64;
+
+/// ICE user fragment, in characters (RFC 8839 section 5.4).
+pub const ICE_UFRAG_MIN_CHARS: usize = 4;
+
+/// ICE password, in characters: at least 128 bits (RFC 8839 section 5.4).
+pub const ICE_PWD_MIN_CHARS: usize = 22;
+
+/// Longest ICE user fragment or password (RFC 8839 section 5.4).
+pub const ICE_CREDENTIAL_MAX_CHARS: usize = 256;
+
+const _: () = assert!(SDP_MEDIA_MAX < SDP_LINES_MAX);
+const _: () = assert!(SDP_LINES_MAX < SDP_MAX_BYTES);
+
+/// Largest configuration file, and largest sum of `--set` arguments: a file
+/// with every key and its documentation is about 4 kB; anything near this cap
+/// is another kind of file given by mistake.
+pub const CONFIG_MAX_BYTES: usize = 64 * 1_024;
+
+/// Most addresses `ip` may list. Each becomes a candidate in every answer, and
+/// a browser checks every one of them before it gives up.
+pub const CONFIG_ADDRESSES_MAX: usize = 16;
+
+/// Most cores `cores` may ask for: each takes one media port and one mailbox
+/// to every other core.
+pub const CONFIG_CORES_MAX: u16 = 256;
+
+/// Datagrams one turn handles: about 300 µs of forwarding, so that timers and
+/// signalling keep their turn under a flood, yet long enough for trains to form.
+pub const TURN_DATAGRAMS_MAX: usize = 256;
+
+/// Signalling inputs (chunks of TCP bytes, accepts, closes) one turn handles:
+/// each may cost a JSON message, and media waits meanwhile.
+pub const TURN_CONNECTION_INPUTS_MAX: usize = 64;
+
+/// Messages from other cores one turn handles; relayed media comes this way.
+pub const TURN_MAIL_MAX: usize = 1_024;
+
+/// One receive buffer: the kernel's header, address and control data (112
+/// bytes), then the datagram.
+pub const RECEIVE_BUFFER_BYTES: usize = 2_048;
+
+/// Receive buffers of one core's media ring (4 MiB): eight full turns may wait
+/// in them before datagrams stay in the socket's own queue.
+pub const RECEIVE_BUFFERS: u16 = 2_048;
+
+/// Asked of the kernel for each media socket and direction; it accounts twice
+/// a datagram's size, so this holds about 3,500 full-size datagrams, 30 ms of
+/// a gigabit.
+pub const MEDIA_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+
+/// Connections one core serves. Each costs a descriptor and about 5 KiB; more
+/// people than this never fit a core's media anyway.
+pub const CONNECTIONS_PER_CORE_MAX: usize = 8_192;
+
+/// Bytes one read of a connection takes; a larger message comes in several.
+pub const CONNECTION_READ_BYTES: usize = 4_096;
+
+/// Bytes waiting to be written to one connection beyond the kernel's own
+/// buffer. A room's whole state is some 100 KiB; whoever is 1 MiB behind on
+/// signalling is not reading.
+pub const CONNECTION_QUEUE_MAX_BYTES: usize = 1 << 20;
+
+/// Bytes one write to a connection carries; messages are gathered up to it.
+pub const CONNECTION_WRITE_BYTES: usize = 64 << 10;
+
+/// Messages waiting between one pair of cores: four full turns of the receiver.
+pub const MAIL_LANE_MAX: usize = 4_096;
+
+/// Snapshots waiting to be rendered, of all cores. Monitoring asks a few times
+/// a second; more would be a flood.
+pub const RENDER_QUEUE_MAX: usize = 64;
+
+/// Events waiting to be printed, of all cores; the rest is dropped and counted
+/// when the terminal or log pipe is slow.
+pub const EVENT_QUEUE_MAX: usize = 1_024;
+
+const _: () = assert!(RECEIVE_BUFFER_BYTES >= 112 + DATAGRAM_MAX_BYTES);
+const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
+const _: () = assert!(MAIL_LANE_MAX >= TURN_MAIL_MAX);

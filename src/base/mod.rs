@@ -5,6 +5,7 @@ pub mod hash;
 pub mod limits;
 pub mod random;
 pub mod slab;
+pub mod snapshot;
 pub mod time;
 pub mod trains;
 pub mod wheel;

@@ -87,28 +87,31 @@ impl<T> Slab<T> {
 
     /// Inserts `value`; `None` when the slab holds `capacity_max` values.
     pub fn insert(&mut self, value: T) -> Option<Key<T>> {
-        if let Some(index) = self.free.pop() {
-            let slot = self.slots.get_mut(index as usize)?;
-            slot.value = Some(value);
-            return Some(Key {
-                index,
-                generation: slot.generation,
-                owner: PhantomData,
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts what `make` builds for the key it will have.
+    pub fn insert_with(&mut self, make: impl FnOnce(Key<T>) -> T) -> Option<Key<T>> {
+        if self.free.is_empty() {
+            let index = u32::try_from(self.slots.len()).ok()?;
+            if index >= self.capacity_max {
+                return None;
+            }
+            self.slots.push(Slot {
+                generation: 0,
+                value: None,
             });
+            self.free.push(index);
         }
-        let index = u32::try_from(self.slots.len()).ok()?;
-        if index >= self.capacity_max {
-            return None;
-        }
-        self.slots.push(Slot {
-            generation: 0,
-            value: Some(value),
-        });
-        Some(Key {
+        let index = self.free.pop()?;
+        let slot = self.slots.get_mut(index as usize)?;
+        let key = Key {
             index,
-            generation: 0,
+            generation: slot.generation,
             owner: PhantomData,
-        })
+        };
+        slot.value = Some(make(key));
+        Some(key)
     }
 
     pub fn get(&self, key: Key<T>) -> Option<&T> {
@@ -145,6 +148,10 @@ impl<T> Slab<T> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub fn keys(&self) -> Vec<Key<T>> {
+        self.iter().map(|(key, _)| key).collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {

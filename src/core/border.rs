@@ -11,8 +11,8 @@ use crate::base::trains::Trains;
 pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
 
+use crate::base::snapshot::ServerSnapshot;
 use crate::ops::event::Event;
-use crate::ops::snapshot::ServerSnapshot;
 
 /// A core's number, 0-based; also its offset in the media port range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,4 +6,5 @@ pub mod config;
 pub mod event;
 pub mod metrics;
 pub mod rest;
-pub mod snapshot;
+
+pub use crate::base::snapshot;

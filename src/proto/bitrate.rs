@@ -5,8 +5,8 @@
 
 use crate::base::time::{Span, Time};
 
-/// How often the ceiling is repeated: RTCP may be lost, and browsers let a
-/// receiver's estimate weigh only while it is fresh.
+/// How often the ceiling is repeated: RTCP may be lost, and one lost message
+/// must not leave a publisher above its ceiling for longer than this.
 const REMB_INTERVAL: Span = Span::from_ms(1_000);
 
 /// A configured ceiling for a publisher, sent as REMB

@@ -9,5 +9,6 @@ pub mod nack;
 pub mod reception;
 pub mod rtx_window;
 pub mod srtp;
+pub mod transport;
 pub mod twcc;
 pub mod ws;

@@ -4,7 +4,7 @@
 //! finds the packet a viewer's NACK means.
 //!
 //! Refuses, by never doing it, to give one outgoing index to two packets:
-//! under AES-GCM that would break the key (RFC 7714 section 9.1).
+//! under AES-GCM that would break the key (RFC 7714 section 8.1 makes the nonce of it).
 
 use crate::base::limits::MUNGER_RUNS_MAX;
 use crate::proto::rtx_window::extend_sequence;

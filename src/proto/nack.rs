@@ -50,6 +50,8 @@ pub struct NackGenerator {
     /// No entry is due before this. Removing entries leaves it early, which
     /// costs one idle poll and saves a search per packet.
     due_min: Time,
+    /// As of the last poll.
+    rtt: Span,
     abandoned: u64,
     keyframe_needed: bool,
 }
@@ -57,9 +59,11 @@ pub struct NackGenerator {
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     ext_seq: u64,
-    noticed: Time,
     /// When to act next: ask, or give up.
     due: Time,
+    /// When it is given up. Fixed once noticed, so that a round-trip time that
+    /// grows meanwhile does not turn the end into one more early request.
+    expires: Time,
     /// When it was last asked for; meaningful when `tries > 0`.
     asked: Time,
     tries: u8,
@@ -77,6 +81,7 @@ impl NackGenerator {
             highest: None,
             missing: Vec::with_capacity(NACK_MISSING_MAX),
             due_min: Time::ZERO,
+            rtt: RttEstimate::DEFAULT,
             abandoned: 0,
             keyframe_needed: false,
         }
@@ -102,24 +107,23 @@ impl NackGenerator {
     /// now, ascending, and gives up what has been asked for long enough.
     pub fn poll(&mut self, now: Time, rtt: Span, request: &mut Vec<u16>) {
         request.clear();
+        self.rtt = rtt.min(RttEstimate::MAX);
         if self.missing.is_empty() || self.due_min > now {
             return;
         }
-        let retry = rtt.scaled(5, 4).max(RETRY_MIN);
-        let age_max = NACK_AGE_MAX + rtt.min(RttEstimate::MAX);
+        let retry = self.rtt.scaled(5, 4).max(RETRY_MIN);
         let mut due_min = Time::from_us(u64::MAX);
         let mut given_up = 0;
         self.missing.retain_mut(|entry| {
             if entry.due <= now {
-                let expires = entry.noticed + age_max;
-                if entry.tries >= NACK_TRIES_MAX || now >= expires {
+                if entry.tries >= NACK_TRIES_MAX || now >= entry.expires {
                     given_up += 1;
                     return false;
                 }
                 request.push(entry.ext_seq as u16);
                 entry.tries = entry.tries.saturating_add(1);
                 entry.asked = now;
-                entry.due = (now + patience(retry, entry.tries)).min(expires);
+                entry.due = (now + patience(retry, entry.tries)).min(entry.expires);
             }
             due_min = due_min.min(entry.due);
             true
@@ -141,9 +145,9 @@ impl NackGenerator {
         self.abandoned
     }
 
-    /// Packets tracked as missing.
-    pub fn missing_len(&self) -> usize {
-        self.missing.len()
+    /// Packets tracked as missing, ascending.
+    pub fn missing(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.missing.iter().map(|entry| entry.ext_seq)
     }
 
     /// Whether packets were given up since the last call, so that only a key
@@ -194,8 +198,8 @@ impl NackGenerator {
         for step in 1..=skipped {
             self.missing.push(Missing {
                 ext_seq: highest.saturating_add(step),
-                noticed: now,
                 due,
+                expires: now + NACK_AGE_MAX + self.rtt,
                 asked: now,
                 tries: 0,
             });
@@ -317,6 +321,7 @@ mod tests {
         nack.on_packet(10, ms(0));
         nack.on_packet(12, ms(0));
         let mut asked = Vec::new();
+        assert!(polled(&mut nack, ms(0)).is_empty());
         while let Some(due) = nack.next_due() {
             if !polled(&mut nack, due).is_empty() {
                 asked.push(due.as_us() / 1_000);
@@ -324,7 +329,7 @@ mod tests {
         }
         assert_eq!(asked[..5], [10, 72, 135, 197, 322]);
         assert!(asked.len() <= usize::from(NACK_TRIES_MAX));
-        assert!(asked.last().unwrap() < &1_050);
+        assert!(asked.last().unwrap() < &1_100);
         assert_eq!(nack.abandoned(), 1);
         assert!(nack.take_keyframe_needed());
         assert!(!nack.take_keyframe_needed());
@@ -342,6 +347,20 @@ mod tests {
             tries += request.len();
         }
         assert_eq!(tries, usize::from(NACK_TRIES_MAX));
+    }
+
+    #[test]
+    fn a_growing_round_trip_hurries_nothing() {
+        let mut nack = NackGenerator::new();
+        let mut request = Vec::new();
+        nack.poll(ms(0), Span::ZERO, &mut request);
+        nack.on_packet(10, ms(0));
+        nack.on_packet(12, ms(0));
+        nack.poll(ms(995), RTT, &mut request);
+        assert_eq!(request, [11]);
+        nack.poll(ms(1_000), Span::from_secs(1), &mut request);
+        assert!(request.is_empty());
+        assert_eq!(nack.abandoned(), 1);
     }
 
     #[test]
@@ -368,10 +387,10 @@ mod tests {
         let mut nack = NackGenerator::new();
         nack.on_packet(0, ms(0));
         nack.on_packet(NACK_MISSING_MAX as u64, ms(0));
-        assert_eq!(nack.missing_len(), NACK_MISSING_MAX - 1);
+        assert_eq!(nack.missing().len(), NACK_MISSING_MAX - 1);
         assert!(!nack.take_keyframe_needed());
         nack.on_packet(NACK_MISSING_MAX as u64 + 3, ms(1));
-        assert_eq!(nack.missing_len(), 0);
+        assert_eq!(nack.missing().len(), 0);
         assert_eq!(nack.next_due(), None);
         assert_eq!(nack.abandoned(), NACK_MISSING_MAX as u64 + 1);
         assert!(nack.take_keyframe_needed());

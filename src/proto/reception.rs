@@ -106,6 +106,14 @@ impl Reception {
         })
     }
 
+    /// Packets expected and not received so far; negative with duplicates.
+    pub fn lost(&self) -> i64 {
+        let expected = self
+            .range
+            .map_or(0, |range| range.highest.saturating_sub(range.base) + 1);
+        expected as i64 - self.received as i64
+    }
+
     /// Packets received, duplicates included.
     pub fn received(&self) -> u64 {
         self.received

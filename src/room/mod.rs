@@ -1,1 +1,10 @@
-//! (layer)
+//! Rooms and their media: who is a member, what they publish and play, and the
+//! forwarding of every packet from one to the others.
+
+pub mod fanout;
+pub mod notice;
+pub mod peer;
+pub mod publication;
+pub mod roster;
+pub mod subscription;
+pub mod track;

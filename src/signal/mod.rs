@@ -1,1 +1,6 @@
-//! (layer)
+//! The room protocol as clients speak it: messages, the session behind a
+//! connection, offers and answers.
+
+pub mod message;
+pub mod negotiate;
+pub mod session;

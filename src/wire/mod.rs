@@ -1,5 +1,7 @@
 //! Pure parsing and serialising: bytes in, borrowed views out. No state, no time.
 
+pub mod bytes;
+pub mod codec;
 pub mod demux;
 pub mod h264;
 pub mod http;

@@ -1,0 +1,179 @@
+// Functions that run inside a browser page. Each is sent as text, so it must stand
+// alone: nothing of this file or of Node is in reach there.
+
+/**
+ * Before any script of the page: remembers every peer connection, and bends the
+ * browser where a case asks for it.
+ * @param {{audioCodec?: string, dropCandidates?: string, source?: {colours: number[][], toneHz: number, colourMs: number}}} wish
+ */
+export function instrument(wish) {
+  const calls = [];
+  Object.defineProperty(window, '__calls', { value: calls });
+  const Plain = window.RTCPeerConnection;
+  class Watched extends Plain {
+    constructor(...args) {
+      super(...args);
+      calls.push(this);
+    }
+
+    createOffer(...args) {
+      if (wish.audioCodec) {
+        const all = RTCRtpReceiver.getCapabilities('audio').codecs;
+        const wanted = all.filter((c) => c.mimeType.toLowerCase() === `audio/${wish.audioCodec}`.toLowerCase());
+        for (const transceiver of this.getTransceivers()) {
+          const kind = transceiver.receiver.track.kind;
+          if (kind === 'audio') transceiver.setCodecPreferences(wanted);
+        }
+      }
+      return super.createOffer(...args);
+    }
+
+    setRemoteDescription(description, ...rest) {
+      if (wish.dropCandidates && description?.sdp) {
+        const lines = description.sdp.split('\r\n');
+        const kept = lines.filter((l) => !(l.startsWith('a=candidate:') && l.includes(` ${wish.dropCandidates} `)));
+        return super.setRemoteDescription({ type: description.type, sdp: kept.join('\r\n') }, ...rest);
+      }
+      return super.setRemoteDescription(description, ...rest);
+    }
+  }
+  window.RTCPeerConnection = Watched;
+
+  // The microphone as it is: browsers' voice processing would bend the tone.
+  const real = navigator.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices);
+  if (!real) return;
+  const clean = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  const drawn = () => {
+    const canvas = document.createElement('canvas');
+    canvas.width = 320;
+    canvas.height = 240;
+    const pen = canvas.getContext('2d');
+    const { colours, colourMs } = wish.source;
+    const draw = () => {
+      const at = Math.floor(performance.now() / colourMs) % colours.length;
+      pen.fillStyle = `rgb(${colours[at].join(',')})`;
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.fillStyle = 'white';
+      pen.fillRect(((performance.now() / 10) % 100) + 200, 0, 8, canvas.height);
+    };
+    draw();
+    setInterval(draw, 1000 / 15);
+    return canvas.captureStream(15).getVideoTracks()[0];
+  };
+  const sung = () => {
+    const audio = new AudioContext();
+    const oscillator = audio.createOscillator();
+    oscillator.frequency.value = wish.source.toneHz;
+    const quieter = audio.createGain();
+    quieter.gain.value = 0.4;
+    const out = audio.createMediaStreamDestination();
+    oscillator.connect(quieter).connect(out);
+    oscillator.start();
+    return out.stream.getAudioTracks()[0];
+  };
+  navigator.mediaDevices.getUserMedia = async (asked = {}) => {
+    if (wish.source) {
+      const tracks = [];
+      if (asked.audio) tracks.push(sung());
+      if (asked.video) tracks.push(drawn());
+      return new MediaStream(tracks);
+    }
+    const audio = asked.audio ? { ...(asked.audio === true ? {} : asked.audio), ...clean } : asked.audio;
+    return real({ ...asked, audio });
+  };
+}
+
+/**
+ * The mean colour of the picture's left part, about every 80 ms for `spanMs`.
+ * @param {{selector: string, spanMs: number}} where
+ * @returns {Promise<{atMs: number, rgb: number[]}[]>}
+ */
+export async function watchColours({ selector, spanMs }) {
+  const video = document.querySelector(selector);
+  if (!video) throw new Error(`no ${selector} on the page`);
+  const canvas = document.createElement('canvas');
+  canvas.width = 8;
+  canvas.height = 8;
+  const pen = canvas.getContext('2d', { willReadFrequently: true });
+  const seen = [];
+  const started = performance.now();
+  while (performance.now() - started < spanMs) {
+    const { videoWidth: width, videoHeight: height } = video;
+    if (width > 0) {
+      pen.drawImage(video, width * 0.15, height * 0.25, width * 0.2, height * 0.5, 0, 0, 8, 8);
+      const { data } = pen.getImageData(0, 0, 8, 8);
+      const sum = [0, 0, 0];
+      for (let i = 0; i < data.length; i += 4) for (let c = 0; c < 3; c += 1) sum[c] += data[i + c];
+      seen.push({ atMs: performance.now() - started, rgb: sum.map((s) => s / (data.length / 4)) });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 80));
+  }
+  return seen;
+}
+
+/**
+ * The loudest frequency of what the element plays, and how far it stands above the middle of the spectrum.
+ * @param {{selector: string, spanMs: number}} where
+ */
+export async function hearTone({ selector, spanMs }) {
+  const element = document.querySelector(selector);
+  const tracks = element?.srcObject?.getAudioTracks() ?? [];
+  if (tracks.length === 0) throw new Error(`${selector} plays no audio track`);
+  const audio = new AudioContext();
+  await audio.resume();
+  const source = audio.createMediaStreamSource(new MediaStream(tracks));
+  const analyser = audio.createAnalyser();
+  analyser.fftSize = 16384;
+  analyser.smoothingTimeConstant = 0;
+  source.connect(analyser);
+  await new Promise((resolve) => setTimeout(resolve, spanMs));
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  let top = 1;
+  for (let i = 1; i < bins.length - 1; i += 1) if (bins[i] > bins[top]) top = i;
+  // The peak of a parabola through three bins is finer than a bin.
+  const [left, middle, right] = [bins[top - 1], bins[top], bins[top + 1]];
+  const bend = left - 2 * middle + right;
+  const shift = Number.isFinite(bend) && bend !== 0 ? (0.5 * (left - right)) / bend : 0;
+  const hz = ((top + shift) * audio.sampleRate) / analyser.fftSize;
+  const median = Array.from(bins).sort((a, b) => a - b)[bins.length >> 1];
+  await audio.close();
+  return { hz, aboveMedianDb: middle - (Number.isFinite(median) ? median : -160) };
+}
+
+/** What every open peer connection of the page says of itself. */
+export async function callStats() {
+  const out = [];
+  for (const call of window.__calls ?? []) {
+    if (call.connectionState === 'closed' || call.signalingState === 'closed') continue;
+    const report = [...(await call.getStats()).values()];
+    const byId = new Map(report.map((s) => [s.id, s]));
+    const transport = report.find((s) => s.type === 'transport');
+    const pair = byId.get(transport?.selectedCandidatePairId)
+      ?? report.find((s) => s.type === 'candidate-pair' && (s.selected || (s.nominated && s.state === 'succeeded')));
+    const streams = report.filter((s) => s.type === 'inbound-rtp' || s.type === 'outbound-rtp').map((s) => ({
+      direction: s.type === 'inbound-rtp' ? 'in' : 'out',
+      kind: s.kind,
+      codec: byId.get(s.codecId)?.mimeType,
+      packets: s.packetsReceived ?? s.packetsSent ?? 0,
+      bytes: s.bytesReceived ?? s.bytesSent ?? 0,
+      lost: s.packetsLost ?? 0,
+      frames: s.framesDecoded ?? s.framesEncoded ?? 0,
+      nacks: s.nackCount ?? 0,
+      freezes: s.freezeCount ?? 0,
+    }));
+    out.push({
+      connectionState: call.connectionState,
+      tlsVersion: transport?.tlsVersion,
+      dtlsCipher: transport?.dtlsCipher,
+      srtpCipher: transport?.srtpCipher,
+      dtlsState: transport?.dtlsState,
+      remote: byId.get(pair?.remoteCandidateId)?.address,
+      outgoingBitrate: pair?.availableOutgoingBitrate,
+      bytesSent: pair?.bytesSent,
+      roundTripMs: pair?.currentRoundTripTime === undefined ? undefined : pair.currentRoundTripTime * 1000,
+      streams,
+    });
+  }
+  return out;
+}

@@ -1,0 +1,56 @@
+// A network namespace with one cable to this machine, for a browser on a slow line.
+
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+const ip = (...args) => execFileSync('ip', args, { encoding: 'utf8' });
+
+export class Line {
+  /** This machine's end and the far end. */
+  near = '10.98.76.1';
+  far = '10.98.76.2';
+
+  /** @param {{defer: (f: () => any) => void}} t */
+  constructor(t) {
+    const tag = process.pid.toString(36);
+    this.name = `rh${tag}`;
+    this.device = `rhf${tag}`;
+    const nearDevice = `rhn${tag}`;
+    ip('netns', 'add', this.name);
+    // The namespace takes its end of the cable with it, and so the other.
+    t.defer(() => ip('netns', 'del', this.name));
+    ip('link', 'add', nearDevice, 'type', 'veth', 'peer', 'name', this.device, 'netns', this.name);
+    ip('addr', 'add', `${this.near}/24`, 'dev', nearDevice);
+    ip('link', 'set', nearDevice, 'up');
+    ip('-n', this.name, 'addr', 'add', `${this.far}/24`, 'dev', this.device);
+    ip('-n', this.name, 'link', 'set', this.device, 'up');
+    ip('-n', this.name, 'link', 'set', 'lo', 'up');
+    this.folder = mkdtempSync(path.join(os.tmpdir(), 'ringhall-line-'));
+    t.defer(() => rmSync(this.folder, { recursive: true }));
+  }
+
+  /** What leaves the far end passes a token bucket: `tbf` words of tc. */
+  limit(...words) {
+    this.#tc('qdisc', 'replace', 'dev', this.device, 'root', 'tbf', ...words);
+  }
+
+  /** Bytes that wait in the far end's queue now. */
+  backlogBytes() {
+    const [qdisc] = JSON.parse(this.#tc('-s', '-j', 'qdisc', 'show', 'dev', this.device));
+    return qdisc.backlog;
+  }
+
+  #tc(...args) {
+    return execFileSync('tc', ['-n', this.name, ...args], { encoding: 'utf8' });
+  }
+
+  /** A command that runs `command` in the namespace. */
+  wrapper(command) {
+    const file = path.join(this.folder, 'run');
+    writeFileSync(file, `#!/bin/sh\nexec ip netns exec ${this.name} ${command} "$@"\n`);
+    chmodSync(file, 0o755);
+    return file;
+  }
+}

@@ -1,0 +1,278 @@
+//! [`Core`] itself: its parts, and how inputs, timers and mail reach them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::base::hash::{Map, keyed_hash};
+use crate::base::limits::MAIL_BACKLOG_MAX;
+use crate::base::random::{Noise, Secret};
+use crate::base::slab::Key;
+use crate::base::snapshot::{Counters, Drop, Histogram};
+use crate::base::time::{Ntp, Span, Time};
+use crate::base::wheel::Wheel;
+use crate::core::border::{ConnectionId, CoreId, Input, Machine, Outbox, TurnReport};
+use crate::core::home::Room;
+use crate::core::mail::{Mail, SessionRef};
+use crate::core::media::Media;
+use crate::core::stats::PendingSnapshots;
+use crate::core::web::Connection;
+use crate::ops::event::Event;
+use crate::proto::dtls::Identity;
+use crate::room::notice::Notice;
+use crate::room::peer::Peer;
+use crate::signal::session::{KeepAlive, RoomRequest};
+use crate::wire::codec::VideoCodec;
+
+/// What a core is told once, at its making.
+#[derive(Clone)]
+pub struct Setup {
+    pub core: CoreId,
+    /// Cores of the server.
+    pub cores: u16,
+    /// Candidates of this core's media port, best first.
+    pub candidates: Vec<SocketAddr>,
+    pub identity: Identity,
+    /// Video codecs by preference.
+    pub video_codecs: Vec<VideoCodec>,
+    /// Ceiling for each publisher.
+    pub max_bitrate_kbps: Option<u32>,
+    pub keep_alive: KeepAlive,
+    /// Wall time of [`Time::ZERO`], microseconds since 1970.
+    pub unix_us_at_zero: u64,
+    /// Seed of this core's randomness.
+    pub seed: [u8; 32],
+    /// Key of the rooms' distribution; the same on every core.
+    pub room_key: u64,
+}
+
+/// One core of the server.
+pub struct Core {
+    pub(super) setup: Setup,
+    pub(super) secret: Secret,
+    pub(super) noise: Noise,
+    pub(super) connections: Map<ConnectionId, Connection>,
+    pub(super) rooms: Map<String, Room>,
+    pub(super) media: Media,
+    pub(super) wheel: Wheel<Timer>,
+    fired: Vec<Timer>,
+    /// Mail to this very core, handled before the input's handling ends.
+    local: VecDeque<Mail>,
+    pub(super) pending: PendingSnapshots,
+    pub(super) counters: Counters,
+    pub(super) turn_us: Histogram,
+    pub(super) forward_us: Histogram,
+    pub(super) train_len: Histogram,
+    /// Media packets received since the last turn's end.
+    pub(super) media_in_turn: u64,
+    /// Mail a driver could not deliver yet, as last seen.
+    pub(super) mail_backlog: usize,
+}
+
+/// Who wants to be woken. A timer is obeyed only if its owner still waits for
+/// exactly this time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    Peer(Key<Peer>, Time),
+    Connection(ConnectionId, Time),
+}
+
+impl Core {
+    pub fn new(now: Time, setup: Setup) -> Self {
+        let mut secret = Secret::new(setup.seed);
+        let noise = Noise::new(secret.next_u64());
+        Core {
+            secret,
+            noise,
+            connections: Map::default(),
+            rooms: Map::default(),
+            media: Media::new(),
+            wheel: Wheel::new(now),
+            fired: Vec::new(),
+            local: VecDeque::new(),
+            pending: PendingSnapshots::default(),
+            counters: Counters::default(),
+            turn_us: Histogram::default(),
+            forward_us: Histogram::default(),
+            train_len: Histogram::default(),
+            media_in_turn: 0,
+            mail_backlog: 0,
+            setup,
+        }
+    }
+
+    /// Wall time at `now`.
+    pub(super) fn wall(&self, now: Time) -> Ntp {
+        Ntp::from_unix_us(self.setup.unix_us_at_zero).plus(now.since(Time::ZERO))
+    }
+
+    pub(super) fn id(&self) -> CoreId {
+        self.setup.core
+    }
+
+    /// The home core of a room, the same wherever it is asked.
+    fn home_of(&self, room: &str) -> CoreId {
+        let hash = keyed_hash(self.setup.room_key, room.as_bytes());
+        CoreId((hash % u64::from(self.setup.cores.max(1))) as u16)
+    }
+
+    /// How long a member may leave pings unanswered and still keep its login.
+    pub(super) fn silence_max(&self) -> Span {
+        // Two intervals, and a margin for the answer's way.
+        self.setup.keep_alive.interval.scaled(5, 2)
+    }
+
+    /// Work that adds to the mailboxes is refused while they are congested.
+    pub(super) fn is_congested(&self) -> bool {
+        self.mail_backlog > MAIL_BACKLOG_MAX
+    }
+
+    pub(super) fn post(&mut self, to: CoreId, mail: Mail, out: &mut Outbox) {
+        if to == self.id() {
+            self.local.push_back(mail);
+        } else if out.mail.len() < 2 * MAIL_BACKLOG_MAX {
+            out.mail.push((to, mail));
+        } else {
+            self.counters.drop(Drop::MailboxFull);
+        }
+    }
+
+    pub(super) fn ask_room(
+        &mut self,
+        room: String,
+        connection: ConnectionId,
+        request: RoomRequest,
+        out: &mut Outbox,
+    ) {
+        let from = SessionRef {
+            core: self.id(),
+            connection,
+        };
+        let home = self.home_of(&room);
+        self.post(
+            home,
+            Mail::Room {
+                room,
+                from,
+                request,
+            },
+            out,
+        );
+    }
+
+    pub(super) fn tell(&mut self, to: SessionRef, notice: Notice, out: &mut Outbox) {
+        let mail = Mail::Notice {
+            sessions: vec![to.connection],
+            notice,
+        };
+        self.post(to.core, mail, out);
+    }
+
+    /// One notice to many sessions: one piece of mail per core.
+    pub(super) fn broadcast(&mut self, to: Vec<SessionRef>, notice: &Notice, out: &mut Outbox) {
+        for core in (0..self.setup.cores).map(CoreId) {
+            let sessions: Vec<ConnectionId> = to
+                .iter()
+                .filter(|session| session.core == core)
+                .map(|session| session.connection)
+                .collect();
+            if !sessions.is_empty() {
+                let mail = Mail::Notice {
+                    sessions,
+                    notice: notice.clone(),
+                };
+                self.post(core, mail, out);
+            }
+        }
+    }
+
+    fn handle_mail(&mut self, now: Time, from: CoreId, mail: Mail, out: &mut Outbox) {
+        match mail {
+            Mail::Room {
+                room,
+                from,
+                request,
+            } => self.handle_room_request(now, room, from, request, out),
+            Mail::Notice { sessions, notice } => self.deliver(&sessions, &notice, out),
+            Mail::SnapshotRequest { ticket } => {
+                let snapshot = Box::new(self.snapshot(out));
+                self.post(from, Mail::Snapshot { ticket, snapshot }, out);
+            }
+            Mail::Snapshot { ticket, snapshot } => self.collect(ticket, *snapshot, out),
+        }
+    }
+
+    fn drain_local(&mut self, now: Time, out: &mut Outbox) {
+        while let Some(mail) = self.local.pop_front() {
+            self.handle_mail(now, self.id(), mail, out);
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event, out: &mut Outbox) {
+        if out.events.len() < crate::base::limits::EVENTS_MAX {
+            out.events.push(event);
+        }
+    }
+}
+
+impl Machine for Core {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes, out),
+            Input::Accepted { connection, peer } => self.accept(now, connection, peer),
+            Input::Bytes { connection, bytes } => self.read(now, connection, bytes, out),
+            Input::Closed { connection, cause } => self.closed(connection, cause, out),
+            Input::Mail { from, mail } => self.handle_mail(now, from, mail, out),
+            Input::Rendered {
+                connection,
+                response,
+            } => self.rendered(connection, response, out),
+        }
+        self.drain_local(now, out);
+    }
+
+    fn advance(&mut self, now: Time, out: &mut Outbox) {
+        self.mail_backlog = out.mail.len();
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.sweep(now, &mut fired);
+        for timer in fired.drain(..) {
+            match timer {
+                Timer::Peer(key, due) => self.wake_peer(now, key, due, out),
+                Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
+            }
+            self.drain_local(now, out);
+        }
+        self.fired = fired;
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.wheel.next_due()
+    }
+
+    fn end_turn(&mut self, report: &TurnReport) {
+        let turn_us = report.turn.as_us();
+        self.counters.turns += 1;
+        self.counters.datagrams_received += u64::from(report.received);
+        self.counters.datagrams_sent += u64::from(report.datagrams_sent);
+        self.counters.trains_sent += u64::from(report.trains);
+        self.turn_us.record(turn_us);
+        if self.media_in_turn > 0 {
+            self.forward_us.record_many(turn_us, self.media_in_turn);
+            self.media_in_turn = 0;
+        }
+        let drops = [
+            (Drop::SendFull, report.send_full),
+            (Drop::SendFailed, report.send_failed),
+            (Drop::ReceiveExhausted, report.receive_exhausted),
+        ];
+        for (reason, count) in drops {
+            self.counters.drop_many(reason, u64::from(count));
+        }
+    }
+
+    fn shut_down(&mut self, now: Time, out: &mut Outbox) {
+        self.close_every_connection(out);
+        self.drain_local(now, out);
+        self.close_every_room(out);
+        self.drain_local(now, out);
+    }
+}

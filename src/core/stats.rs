@@ -1,0 +1,177 @@
+//! Snapshots: a bounded copy of every core's state, gathered by mail and
+//! rendered off the turn.
+
+use crate::base::hash::Map;
+use crate::base::snapshot::{
+    Drop, Gauges, ParticipantSnapshot, PlaySnapshot, RoomSnapshot, ServerSnapshot, StreamSnapshot,
+};
+use crate::core::border::{ConnectionId, CoreId, Outbox, Render, RenderForm};
+use crate::core::home::Room;
+use crate::core::machine::Core;
+use crate::core::mail::Mail;
+use crate::room::peer::Role;
+use crate::room::roster::StreamRole;
+
+/// Requests waiting for the cores' answers.
+#[derive(Default)]
+pub(super) struct PendingSnapshots {
+    next_ticket: u64,
+    waiting: Map<u64, Pending>,
+}
+
+struct Pending {
+    connection: ConnectionId,
+    form: RenderForm,
+    snapshots: Vec<ServerSnapshot>,
+}
+
+impl Core {
+    /// Asks every core for its state, for one HTTP request.
+    pub(super) fn ask_snapshots(
+        &mut self,
+        connection: ConnectionId,
+        form: RenderForm,
+        out: &mut Outbox,
+    ) {
+        let ticket = self.pending.next_ticket;
+        self.pending.next_ticket += 1;
+        let pending = Pending {
+            connection,
+            form,
+            snapshots: Vec::new(),
+        };
+        self.pending.waiting.insert(ticket, pending);
+        for core in (0..self.setup.cores).map(CoreId) {
+            self.post(core, Mail::SnapshotRequest { ticket }, out);
+        }
+    }
+
+    /// A core answered; the last answer sends the request to be rendered.
+    pub(super) fn collect(&mut self, ticket: u64, snapshot: ServerSnapshot, out: &mut Outbox) {
+        let cores = usize::from(self.setup.cores);
+        let Some(pending) = self.pending.waiting.get_mut(&ticket) else {
+            return;
+        };
+        pending.snapshots.push(snapshot);
+        if pending.snapshots.len() < cores {
+            return;
+        }
+        if let Some(mut pending) = self.pending.waiting.remove(&ticket) {
+            pending.snapshots.sort_by_key(|snapshot| snapshot.core);
+            out.renders.push(Render {
+                connection: pending.connection,
+                form: pending.form,
+                snapshots: pending.snapshots,
+            });
+        }
+    }
+
+    /// This core's state.
+    pub fn snapshot(&self, out: &Outbox) -> ServerSnapshot {
+        let mut counters = self.counters.clone();
+        counters.drop_many(Drop::PoolDry, 0);
+        let mut rooms: Vec<RoomSnapshot> = self
+            .rooms
+            .iter()
+            .map(|(name, room)| self.room_snapshot(name, room))
+            .collect();
+        rooms.sort_by(|a, b| a.name.cmp(&b.name));
+        let viewers = self
+            .media
+            .peers
+            .iter()
+            .filter(|(_, peer)| matches!(peer.role, Role::Viewer(_)));
+        ServerSnapshot {
+            core: self.setup.core.0,
+            counters,
+            gauges: Gauges {
+                connections: self.connections.len() as u64,
+                sessions: self.session_count(),
+                rooms: self.rooms.len() as u64,
+                participants: rooms.iter().map(|r| r.participants.len() as u64).sum(),
+                publications: self.media.publications.len() as u64,
+                subscriptions: viewers.count() as u64,
+                transports: self.media.peers.len() as u64,
+                timers: self.wheel.len() as u64,
+                trains_free: out.trains.free_slots() as u64,
+                mail_backlog: self.mail_backlog as u64,
+            },
+            rooms,
+            turn_us: self.turn_us.clone(),
+            forward_us: self.forward_us.clone(),
+            train_len: self.train_len.clone(),
+        }
+    }
+
+    fn room_snapshot(&self, name: &str, room: &Room) -> RoomSnapshot {
+        let participants = room.roster.logins().map(|login| {
+            let mut participant = ParticipantSnapshot {
+                login: login.to_string(),
+                ..ParticipantSnapshot::default()
+            };
+            for stream in room.roster.streams().filter(|s| s.login == login) {
+                self.add_stream_snapshot(stream, &mut participant);
+            }
+            participant
+        });
+        RoomSnapshot {
+            name: name.to_string(),
+            participants: participants.collect(),
+        }
+    }
+
+    fn add_stream_snapshot(
+        &self,
+        stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
+        participant: &mut ParticipantSnapshot,
+    ) {
+        let Some(peer) = self.media.peers.get(stream.peer) else {
+            return;
+        };
+        let secured = peer.transport.secured();
+        let srtp_profile = secured.map(|secured| secured.profile.name());
+        let dtls_version = secured.map(|secured| secured.dtls_version);
+        let media_session_id = stream.media_session_id.clone();
+        match (&peer.role, stream.role) {
+            (Role::Publisher(key), StreamRole::Publish) => {
+                let publication = self.media.publications.get(*key);
+                participant.streams.push(StreamSnapshot {
+                    name: stream.name.clone(),
+                    media_session_id,
+                    status: if stream.live { "PUBLISHING" } else { "PENDING" },
+                    srtp_profile,
+                    dtls_version,
+                    viewers: publication.map_or(0, |p| p.viewers.len() as u32),
+                    tracks: publication.map(|p| p.snapshot()).unwrap_or_default(),
+                });
+            }
+            (Role::Viewer(subscription), StreamRole::Play) => {
+                participant.plays.push(PlaySnapshot {
+                    stream: stream.name.clone(),
+                    media_session_id,
+                    status: if stream.live { "PLAYING" } else { "PENDING" },
+                    srtp_profile,
+                    dtls_version,
+                    tracks: subscription.snapshot(),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether everything this core ever handed out has come back: the oracle
+    /// at the end of a simulation. Names what has not.
+    pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
+        [
+            ("connections", self.connections.len()),
+            ("rooms", self.rooms.len()),
+            ("peers", self.media.peers.len()),
+            ("publications", self.media.publications.len()),
+            ("paths", self.media.path_count()),
+            ("snapshot requests", self.pending.waiting.len()),
+        ]
+        .into_iter()
+        .filter(|(_, left)| *left > 0)
+        .collect()
+    }
+}

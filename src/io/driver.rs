@@ -1,0 +1,363 @@
+//! One core's turn: wait, read the clock once, handle a bounded number of
+//! inputs, fire what is due, flush everything the machine wants done. All
+//! inputs of a turn share one flush, which is what lets trains form.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::unix::AsyncFd;
+
+use super::Engine;
+use super::office::Office;
+use super::post::Post;
+use super::stream::Listener;
+use super::sys::{self, Clock};
+use super::tcp::{CLOSE_GRACE, Hub, TcpEvent};
+use super::udp::{Udp, poll_and_clear};
+use crate::base::limits::{TURN_CONNECTION_INPUTS_MAX, TURN_DATAGRAMS_MAX, TURN_MAIL_MAX};
+use crate::base::time::{Span, Time};
+use crate::core::border::{CoreId, Input, Machine, Outbox, TurnReport};
+use crate::core::mail::Mail;
+use crate::core::trains::Train;
+
+/// How soon mail or renders that found a full queue are tried again.
+const RETRY: Span = Span::from_ms(1);
+/// From the order to stop until every connection is cut.
+const STOP_GRACE: Span = Span::from_ms(CLOSE_GRACE.as_millis() as u64);
+/// After that, for the cut operations to complete.
+const CUT_GRACE: Span = Span::from_ms(500);
+/// Between two looks at what the kernel dropped.
+const LOSS_LOOK: Span = Span::from_secs(1);
+
+/// Datagrams a core lost before its machine could see them.
+#[derive(Debug, Default)]
+pub struct LossCounters {
+    /// Longer than any datagram can be, or without usable addresses.
+    pub unusable: AtomicU64,
+    /// Dropped by the kernel because a media socket's queue was full.
+    pub kernel: AtomicU64,
+}
+
+/// Everything of a driver except its machine.
+pub struct Seat {
+    pub core: CoreId,
+    pub engine: Engine,
+    pub udp: Udp,
+    pub listener: Rc<Listener>,
+    pub post: Arc<Post<Mail>>,
+    pub office: Office,
+    pub clock: Clock,
+    pub losses: Arc<LossCounters>,
+}
+
+pub struct Driver<M> {
+    // Dropped in this order: the ring before the trains it may read.
+    seat: Seat,
+    hub: Rc<Hub>,
+    machine: M,
+    outbox: Outbox,
+    taken: Vec<Train>,
+    /// Mail taken from the lanes, by sending core.
+    mail: Vec<VecDeque<Mail>>,
+    bell: AsyncFd<OwnedFd>,
+    timer: AsyncFd<OwnedFd>,
+    /// When the timer fires.
+    armed: Option<Time>,
+    /// The end of the last turn.
+    last: Time,
+    losses_seen: Time,
+    /// When connections are cut; set by the order to stop.
+    stop_at: Option<Time>,
+}
+
+impl<M: Machine> Driver<M> {
+    /// Inside the runtime of the core's thread.
+    pub fn new(seat: Seat, cores: usize, machine: M) -> io::Result<Self> {
+        let bell = sys::watch(seat.post.bell(seat.core)?)?;
+        let timer = sys::watch(sys::timerfd()?)?;
+        Ok(Driver {
+            hub: Hub::new(seat.core),
+            machine,
+            outbox: Outbox::new(),
+            taken: Vec::new(),
+            mail: (0..cores).map(|_| VecDeque::new()).collect(),
+            bell,
+            timer,
+            armed: None,
+            last: seat.clock.now(),
+            losses_seen: Time::ZERO,
+            stop_at: None,
+            seat,
+        })
+    }
+
+    /// Runs turns until the order to stop. `true` if no operation of this
+    /// thread is left in the kernel; if not, the runtime must not be dropped.
+    pub async fn run(mut self) -> bool {
+        let accepting = Rc::clone(&self.hub).accept_all(Rc::clone(&self.seat.listener));
+        tokio::task::spawn_local(accepting);
+        let mut panic = None;
+        while !self.is_over() {
+            self.wait(panic.is_some()).await;
+            if panic.is_none() {
+                // A panicking machine is never called again, but its core's
+                // operations are brought to an end before unwinding frees
+                // what the kernel may write to.
+                panic = catch_unwind(AssertUnwindSafe(|| self.turn())).err();
+            }
+            if panic.is_some() {
+                self.abandon();
+            }
+        }
+        self.look_at_losses();
+        let idle = self.hub.is_idle();
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => idle,
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.seat.clock.now();
+        let mut report = TurnReport::default();
+        self.handle_datagrams(now, &mut report);
+        self.handle_connections(now);
+        self.handle_mail(now);
+        if self.machine.next_deadline().is_some_and(|due| due <= now) {
+            self.machine.advance(now, &mut self.outbox);
+        }
+        let stopping = self.stop_at.is_none() && self.seat.post.is_stopping();
+        if stopping {
+            self.machine.shut_down(now, &mut self.outbox);
+        }
+        self.flush(&mut report);
+        if stopping {
+            self.stop_at = Some(now + STOP_GRACE);
+            self.hub.stop(&self.seat.listener);
+        }
+        self.last = self.seat.clock.now();
+        report.turn = self.last.since(now);
+        self.machine.end_turn(&report);
+        if self.stop_at.is_some_and(|at| at <= self.last) {
+            self.hub.cut_all();
+        }
+        if self.last.since(self.losses_seen) >= LOSS_LOOK {
+            self.look_at_losses();
+        }
+    }
+
+    fn handle_datagrams(&mut self, now: Time, report: &mut TurnReport) {
+        let Driver {
+            seat,
+            machine,
+            outbox,
+            ..
+        } = self;
+        let received = seat.udp.receive(TURN_DATAGRAMS_MAX, |path, bytes| {
+            machine.handle(now, Input::Datagram { path, bytes }, outbox);
+        });
+        report.received = received.received;
+        report.receive_exhausted = received.exhausted;
+        if received.unusable > 0 {
+            let unusable = u64::from(received.unusable);
+            seat.losses.unusable.fetch_add(unusable, Relaxed);
+        }
+    }
+
+    fn handle_connections(&mut self, now: Time) {
+        while let Some((connection, response)) = self.seat.post.take_rendered(self.seat.core) {
+            let input = Input::Rendered {
+                connection,
+                response,
+            };
+            self.machine.handle(now, input, &mut self.outbox);
+        }
+        for _ in 0..TURN_CONNECTION_INPUTS_MAX {
+            match self.hub.take() {
+                None => break,
+                Some(TcpEvent::Accepted(connection)) => {
+                    let input = Input::Accepted {
+                        connection: connection.id,
+                        peer: connection.peer,
+                    };
+                    self.machine.handle(now, input, &mut self.outbox);
+                }
+                Some(TcpEvent::Bytes(connection)) => {
+                    let chunk = connection.take_chunk();
+                    if connection.is_open() {
+                        let input = Input::Bytes {
+                            connection: connection.id,
+                            bytes: &chunk,
+                        };
+                        self.machine.handle(now, input, &mut self.outbox);
+                    }
+                    connection.return_chunk(chunk);
+                }
+                Some(TcpEvent::Closed(connection, cause)) => {
+                    let input = Input::Closed {
+                        connection: connection.id,
+                        cause,
+                    };
+                    self.machine.handle(now, input, &mut self.outbox);
+                }
+            }
+        }
+    }
+
+    fn handle_mail(&mut self, now: Time) {
+        self.seat.post.collect(self.seat.core, &mut self.mail);
+        let mut left = TURN_MAIL_MAX;
+        // A share for each sender, so that one flood leaves room for others.
+        let share = (TURN_MAIL_MAX / self.mail.len().max(1)).max(1);
+        for (from, queue) in self.mail.iter_mut().enumerate() {
+            let from = CoreId(from as u16);
+            for _ in 0..share.min(left) {
+                let Some(mail) = queue.pop_front() else {
+                    break;
+                };
+                left -= 1;
+                let input = Input::Mail { from, mail };
+                self.machine.handle(now, input, &mut self.outbox);
+            }
+        }
+    }
+
+    /// Does what the machine wants done: media first, it cannot wait.
+    fn flush(&mut self, report: &mut TurnReport) {
+        let Driver {
+            seat,
+            hub,
+            outbox,
+            taken,
+            ..
+        } = self;
+        if !outbox.trains.is_empty() {
+            let sent = seat.udp.send(&mut outbox.trains, taken);
+            report.trains = sent.trains;
+            report.datagrams_sent = sent.datagrams;
+            report.send_full = sent.full;
+            report.send_failed = sent.failed;
+        }
+        for (connection, bytes) in outbox.writes.drain(..) {
+            hub.write(connection, bytes);
+        }
+        for connection in outbox.closes.drain(..) {
+            hub.close(connection);
+        }
+        seat.post.deliver(seat.core, &mut outbox.mail);
+        seat.office.render(seat.core, &mut outbox.renders);
+        seat.office.print(&mut outbox.events);
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self, panicked: bool) {
+        let due = self.set_timer(panicked);
+        let slept = Cell::new(false);
+        poll_fn(|cx| {
+            if self.poll_inputs(cx) || due {
+                return Poll::Ready(());
+            }
+            slept.set(true);
+            Poll::Pending
+        })
+        .await;
+        self.seat.post.awake(self.seat.core);
+        if !slept.get() {
+            self.breathe().await;
+        }
+    }
+
+    /// Whether any input is ready; every source not ready will wake the task.
+    fn poll_inputs(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut ready = self.hub.has_events(cx.waker());
+        ready |= self.seat.udp.poll_readable(cx).is_ready();
+        ready |= poll_and_clear(&self.bell, cx).is_ready();
+        ready |= poll_and_clear(&self.timer, cx).is_ready();
+        ready |= self.mail.iter().any(|queue| !queue.is_empty());
+        ready || !self.seat.post.may_sleep(self.seat.core)
+    }
+
+    /// Arms the timer for the next deadline; `true` if that has passed.
+    fn set_timer(&mut self, panicked: bool) -> bool {
+        let next = (!panicked).then(|| self.machine.next_deadline()).flatten();
+        let backlog = !self.outbox.mail.is_empty() || !self.outbox.renders.is_empty();
+        let stop_at = match self.stop_at {
+            Some(at) if at <= self.last => Some(at + CUT_GRACE),
+            at => at,
+        };
+        let next = next.into_iter().chain(stop_at);
+        let next = next.chain(backlog.then_some(self.last + RETRY));
+        let Some(next) = next.min() else {
+            return false;
+        };
+        if next <= self.last {
+            return true;
+        }
+        // A timer that fires earlier costs one empty turn; moving it at every
+        // turn would cost a system call each.
+        let soon_enough = |at: Time| at > self.last && at <= next;
+        if !self.armed.is_some_and(soon_enough) {
+            let armed = sys::arm_timer(self.timer.get_ref(), next.since(self.last));
+            self.armed = armed.is_ok().then_some(next);
+            return armed.is_err();
+        }
+        false
+    }
+
+    /// Lets the thread's other tasks and its runtime have a go, when turns
+    /// follow each other without a pause.
+    async fn breathe(&mut self) {
+        match self.seat.engine {
+            Engine::Mmsg => tokio::task::yield_now().await,
+            Engine::Uring => {
+                // tokio-uring submits only when its thread parks, which a
+                // yield does not do: sleep on our own bell, just rung.
+                let bell = &self.bell;
+                poll_fn(|cx| {
+                    let _ = poll_and_clear(bell, cx);
+                    Poll::Ready(())
+                })
+                .await;
+                self.seat.post.ring(self.seat.core);
+                poll_fn(|cx| poll_and_clear(bell, cx)).await;
+            }
+        }
+    }
+
+    /// Ends the connections of a machine that panicked, without asking it.
+    fn abandon(&mut self) {
+        self.last = self.seat.clock.now();
+        if self.stop_at.is_none() {
+            self.stop_at = Some(self.last);
+            self.hub.stop(&self.seat.listener);
+        }
+        self.hub.cut_all();
+        while let Some(event) = self.hub.take() {
+            if let TcpEvent::Bytes(connection) = event {
+                let chunk = connection.take_chunk();
+                connection.return_chunk(chunk);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_at
+            .is_some_and(|at| self.hub.is_idle() || at + CUT_GRACE <= self.last)
+    }
+
+    fn look_at_losses(&mut self) {
+        self.losses_seen = self.last;
+        let sockets = self.seat.udp.sockets();
+        let drops = [0, 1].map(|family| sockets.fd(family).map_or(0, sys::socket_drops));
+        let kernel = drops.into_iter().map(u64::from).sum();
+        self.seat.losses.kernel.store(kernel, Relaxed);
+    }
+}

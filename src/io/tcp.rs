@@ -1,0 +1,352 @@
+//! A core's TCP connections: tasks that read and write on the core's thread and
+//! a hub where the turn meets them. Each connection has at most one chunk
+//! waiting for the turn and a bounded queue waiting for its peer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::stream::{Listener, Stream};
+use super::sys;
+use crate::base::hash::Map;
+use crate::base::limits::{
+    CONNECTION_QUEUE_MAX_BYTES, CONNECTION_READ_BYTES, CONNECTION_WRITE_BYTES,
+    CONNECTIONS_PER_CORE_MAX,
+};
+use crate::core::border::{CloseCause, ConnectionId, CoreId};
+
+/// From the wish to close until what is still unwritten, or a peer that does
+/// not close its end, is cut off.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What happened on a connection, for the turn.
+pub enum TcpEvent {
+    Accepted(Rc<Connection>),
+    /// A chunk waits in [`Connection::take_chunk`].
+    Bytes(Rc<Connection>),
+    Closed(Rc<Connection>, CloseCause),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// No more input is wanted; what is queued still leaves.
+    Closing,
+    /// Cut: nothing is read or written any more.
+    Dead,
+}
+
+pub struct Connection {
+    pub id: ConnectionId,
+    pub peer: SocketAddr,
+    stream: Stream,
+    state: Cell<State>,
+    /// The turn was, or will be, told of the end.
+    told: Cell<bool>,
+    failed: Cell<bool>,
+    chunk: RefCell<Vec<u8>>,
+    chunk_returned: Notify,
+    queue: RefCell<VecDeque<Bytes>>,
+    /// In the queue or being written.
+    queued_bytes: Cell<usize>,
+    work: Notify,
+}
+
+impl Connection {
+    /// The chunk just read; to be given back by [`Connection::return_chunk`].
+    pub fn take_chunk(&self) -> Vec<u8> {
+        self.chunk.take()
+    }
+
+    pub fn return_chunk(&self, chunk: Vec<u8>) {
+        self.chunk.replace(chunk);
+        self.chunk_returned.notify_one();
+    }
+
+    /// Whether input is still for the machine.
+    pub fn is_open(&self) -> bool {
+        self.state.get() == State::Open
+    }
+
+    /// Lets what is queued leave, then closes; cuts after [`CLOSE_GRACE`].
+    fn close(self: &Rc<Self>) {
+        if self.state.get() != State::Open {
+            return;
+        }
+        self.state.set(State::Closing);
+        self.work.notify_one();
+        let weak: Weak<Self> = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(CLOSE_GRACE).await;
+            if let Some(connection) = weak.upgrade() {
+                connection.cut();
+            }
+        });
+    }
+
+    /// Ends the connection now. Operations in flight complete at once; none is
+    /// ever dropped.
+    fn cut(&self) {
+        if self.state.replace(State::Dead) != State::Dead {
+            self.queue.borrow_mut().clear();
+            sys::reset_on_close(self.stream.fd());
+            sys::shut(self.stream.fd(), libc::SHUT_RDWR);
+            self.work.notify_one();
+        }
+    }
+
+    /// Moves queued bytes to `to`, up to one write's worth.
+    fn gather(&self, to: &mut Vec<u8>) {
+        let mut queue = self.queue.borrow_mut();
+        while to.len() < CONNECTION_WRITE_BYTES {
+            let Some(mut bytes) = queue.pop_front() else {
+                break;
+            };
+            let room = CONNECTION_WRITE_BYTES - to.len();
+            if bytes.len() > room {
+                to.extend_from_slice(&bytes.split_to(room));
+                queue.push_front(bytes);
+            } else {
+                to.extend_from_slice(&bytes);
+            }
+        }
+    }
+}
+
+/// Where a core's turn meets its connections.
+pub struct Hub {
+    core: CoreId,
+    connections: RefCell<Map<ConnectionId, Rc<Connection>>>,
+    events: RefCell<VecDeque<TcpEvent>>,
+    waker: RefCell<Option<Waker>>,
+    issued: Cell<u64>,
+    /// Connections whose tasks still run.
+    live: Cell<usize>,
+    accepting: Cell<bool>,
+    stopping: Cell<bool>,
+}
+
+impl Hub {
+    pub fn new(core: CoreId) -> Rc<Self> {
+        Rc::new(Hub {
+            core,
+            connections: RefCell::default(),
+            events: RefCell::default(),
+            waker: RefCell::default(),
+            issued: Cell::new(0),
+            live: Cell::new(0),
+            accepting: Cell::new(true),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// Accepts until [`Hub::stop`] shuts the listener.
+    pub async fn accept_all(self: Rc<Self>, listener: Rc<Listener>) {
+        while !self.stopping.get() {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.accepted(stream, peer),
+                Err(error) if is_about_the_peer(&error) => {}
+                Err(_) if self.stopping.get() => break,
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+        self.accepting.set(false);
+        self.wake();
+    }
+
+    fn accepted(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
+        if self.stopping.get() || self.live.get() >= CONNECTIONS_PER_CORE_MAX {
+            // Closing tells the client at once; an unanswered one would wait.
+            return;
+        }
+        // Signalling messages are small and awaited.
+        let _ = sys::set_option(stream.fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+        let number = self.issued.get() + 1;
+        self.issued.set(number);
+        let connection = Rc::new(Connection {
+            // The core in front makes it unique in the process, too.
+            id: ConnectionId(u64::from(self.core.0) << 48 | number),
+            peer,
+            stream,
+            state: Cell::new(State::Open),
+            told: Cell::new(false),
+            failed: Cell::new(false),
+            chunk: RefCell::default(),
+            chunk_returned: Notify::new(),
+            queue: RefCell::default(),
+            queued_bytes: Cell::new(0),
+            work: Notify::new(),
+        });
+        self.live.set(self.live.get() + 1);
+        let id = connection.id;
+        self.connections
+            .borrow_mut()
+            .insert(id, Rc::clone(&connection));
+        self.put(TcpEvent::Accepted(Rc::clone(&connection)));
+        tokio::task::spawn_local(serve(Rc::clone(self), connection));
+    }
+
+    fn put(&self, event: TcpEvent) {
+        self.events.borrow_mut().push_back(event);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The next event; after `Closed` the connection is unknown here.
+    pub fn take(&self) -> Option<TcpEvent> {
+        let event = self.events.borrow_mut().pop_front();
+        if let Some(TcpEvent::Closed(connection, _)) = &event {
+            self.connections.borrow_mut().remove(&connection.id);
+        }
+        event
+    }
+
+    /// Whether events wait; if not, `waker` is woken by the next.
+    pub fn has_events(&self, waker: &Waker) -> bool {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+        !self.events.borrow().is_empty()
+    }
+
+    /// Queues bytes to write. A peer too far behind is cut, and the turn told.
+    pub fn write(&self, id: ConnectionId, bytes: Bytes) {
+        let connections = self.connections.borrow();
+        let Some(connection) = connections.get(&id).filter(|c| c.is_open()) else {
+            return;
+        };
+        let waiting = connection.queued_bytes.get();
+        // To an empty queue anything goes: the machine bounds its messages.
+        if waiting > 0 && waiting + bytes.len() > CONNECTION_QUEUE_MAX_BYTES {
+            connection.cut();
+            self.tell_closed(connection, CloseCause::Overflow);
+            return;
+        }
+        connection.queued_bytes.set(waiting + bytes.len());
+        connection.queue.borrow_mut().push_back(bytes);
+        connection.work.notify_one();
+    }
+
+    pub fn close(&self, id: ConnectionId) {
+        if let Some(connection) = self.connections.borrow().get(&id) {
+            connection.close();
+        }
+    }
+
+    fn tell_closed(&self, connection: &Rc<Connection>, cause: CloseCause) {
+        if !connection.told.replace(true) {
+            self.put(TcpEvent::Closed(Rc::clone(connection), cause));
+        }
+    }
+
+    /// Stops accepting and closes every connection, each after its queue.
+    pub fn stop(&self, listener: &Listener) {
+        self.stopping.set(true);
+        // Completes the accept in flight.
+        sys::shut(listener.fd(), libc::SHUT_RD);
+        for connection in self.connections.borrow().values() {
+            connection.close();
+        }
+    }
+
+    /// Cuts what [`Hub::stop`] did not end in time.
+    pub fn cut_all(&self) {
+        for connection in self.connections.borrow().values() {
+            connection.cut();
+        }
+    }
+
+    /// No task and no operation of ours is left.
+    pub fn is_idle(&self) -> bool {
+        self.live.get() == 0 && !self.accepting.get()
+    }
+}
+
+/// One connection's life: reads until the end, then waits for its writer.
+async fn serve(hub: Rc<Hub>, connection: Rc<Connection>) {
+    let writer = tokio::task::spawn_local(write_to_end(Rc::clone(&connection)));
+    let cause = read_to_end(&hub, &connection).await;
+    hub.tell_closed(&connection, cause);
+    connection.close();
+    let _ = writer.await;
+    hub.live.set(hub.live.get() - 1);
+    hub.wake();
+}
+
+async fn read_to_end(hub: &Hub, connection: &Rc<Connection>) -> CloseCause {
+    let mut buffer = Vec::with_capacity(CONNECTION_READ_BYTES);
+    loop {
+        let (result, back) = connection.stream.read(buffer).await;
+        buffer = back;
+        match result {
+            Ok(0) if connection.failed.get() => return CloseCause::Failed,
+            Ok(0) => return CloseCause::Ended,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return CloseCause::Failed,
+        }
+        // Once closing, input is only read to see its end.
+        if connection.is_open() {
+            connection.chunk.replace(buffer);
+            hub.put(TcpEvent::Bytes(Rc::clone(connection)));
+            // No further read until the turn has had this one: a peer that
+            // floods waits in its own socket.
+            connection.chunk_returned.notified().await;
+            buffer = connection.take_chunk();
+        }
+    }
+}
+
+async fn write_to_end(connection: Rc<Connection>) {
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        connection.gather(&mut buffer);
+        let len = buffer.len();
+        if len == 0 {
+            match connection.state.get() {
+                State::Open => connection.work.notified().await,
+                State::Closing => {
+                    sys::shut(connection.stream.fd(), libc::SHUT_WR);
+                    return;
+                }
+                State::Dead => return,
+            }
+            continue;
+        }
+        let (result, back) = connection.stream.write_all(buffer).await;
+        buffer = back;
+        let left = connection.queued_bytes.get().saturating_sub(len);
+        connection.queued_bytes.set(left);
+        if result.is_err() {
+            connection.failed.set(true);
+            connection.cut();
+            return;
+        }
+        // One large answer does not keep its memory for the connection's life.
+        buffer.shrink_to(CONNECTION_READ_BYTES);
+    }
+}
+
+/// Whether an accept failed because of that one connection.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::ECONNRESET)
+    )
+}

@@ -1,0 +1,192 @@
+//! The hot loop: one received packet to every viewer. Each viewer costs a
+//! header of its own and one encryption, straight from the publication's window
+//! into the viewer's send train.
+
+use crate::base::slab::{Key, Slab};
+use crate::base::snapshot::{Counters, Drop};
+use crate::base::time::Time;
+use crate::base::trains::Trains;
+use crate::proto::rtx_window::Meta;
+use crate::room::peer::Peer;
+use crate::room::publication::{Arrived, Publication};
+use crate::room::subscription::{DownTrack, Withheld};
+use crate::room::track::Kind;
+use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
+
+/// Room for a header with every extension we write: 12 bytes, 4 of the block's
+/// head, a 16-byte mid, two one-byte elements, padding.
+const HEADER_MAX_BYTES: usize = 64;
+
+/// Forwards the packet `arrived` to every viewer of `publication`.
+pub fn forward(
+    publication: &Publication,
+    arrived: Arrived,
+    peers: &mut Slab<Peer>,
+    trains: &mut Trains,
+    counters: &mut Counters,
+) {
+    let Some((meta, payload)) = publication
+        .track(arrived.kind)
+        .and_then(|track| track.window.get(arrived.ext_seq))
+    else {
+        return;
+    };
+    if publication.viewers.is_empty() {
+        counters.drop(Drop::NoSubscriber);
+    }
+    for viewer in &publication.viewers {
+        let Some(peer) = peers.get_mut(*viewer) else {
+            continue;
+        };
+        match send(peer, arrived, meta, payload, trains) {
+            Ok(true) => counters.media_packets_forwarded += 1,
+            Ok(false) => {}
+            Err(reason) => counters.drop(reason),
+        }
+    }
+}
+
+/// One packet to one viewer; `Ok(false)` when the viewer does not take this
+/// track or is not connected yet.
+fn send(
+    peer: &mut Peer,
+    arrived: Arrived,
+    meta: &Meta,
+    payload: &[u8],
+    trains: &mut Trains,
+) -> Result<bool, Drop> {
+    let Peer {
+        transport, role, ..
+    } = peer;
+    let crate::room::peer::Role::Viewer(subscription) = role else {
+        return Ok(false);
+    };
+    if !subscription.live {
+        return Ok(false);
+    }
+    let Some(track) = subscription.track_mut(arrived.kind) else {
+        return Ok(false);
+    };
+    let out = track
+        .admit(arrived.ext_seq, meta)
+        .map_err(|withheld| match withheld {
+            Withheld::KeyframeGate => Drop::KeyframeGate,
+            Withheld::BeforeStart => Drop::BeforeStart,
+        })?;
+    let Some((path, sender, cursor)) = transport.egress() else {
+        return Ok(false);
+    };
+    let header = EgressHeader {
+        marker: meta.marker,
+        payload_type: track.spec.payload_type,
+        sequence: out.sequence,
+        timestamp: out.timestamp,
+        ssrc: track.ssrc,
+    };
+    let mut head = [0; HEADER_MAX_BYTES];
+    let head_len =
+        rtp::write_header(&mut head, &header, &extensions(track, meta)).ok_or(Drop::Malformed)?;
+    let head = head.get(..head_len).ok_or(Drop::Malformed)?;
+    let total = head_len + payload.len() + sender.tag_len();
+    let room = trains.reserve(cursor, path, total).ok_or(Drop::PoolDry)?;
+    if let Some(start) = room.get_mut(..head_len) {
+        start.copy_from_slice(head);
+    }
+    match sender.seal_from(track.ssrc, out.index, room, head_len, payload) {
+        Ok(_) => {
+            track.count_sent(payload.len());
+            Ok(true)
+        }
+        Err(_) => {
+            // An index already used: a duplicate that slipped past the window.
+            trains.retract(cursor, total);
+            Err(Drop::Duplicate)
+        }
+    }
+}
+
+fn extensions<'a>(track: &'a DownTrack, meta: &Meta) -> EgressExtensions<'a> {
+    let spec = &track.spec;
+    // The mid only until the viewer has reported on the SSRC, as libwebrtc does.
+    let mid = match (&spec.mid, spec.mid_id, track.latched) {
+        (Some(mid), Some(id), false) if mid.len() <= 16 => Some((id, mid.as_bytes())),
+        _ => None,
+    };
+    EgressExtensions {
+        mid,
+        audio_level: spec.audio_level_id.zip(meta.audio_level),
+        orientation: spec.orientation_id.zip(meta.orientation),
+    }
+}
+
+/// Answers a viewer's request for the packet it knows as `sequence` (RFC 4588):
+/// a retransmission has its own SSRC and numbers, so no index is used twice.
+/// `Ok(false)`: the viewer negotiated none, and needs a key frame instead.
+pub fn resend(
+    now: Time,
+    peer: &mut Peer,
+    publication: &Publication,
+    kind: Kind,
+    sequence: u16,
+    trains: &mut Trains,
+) -> Result<bool, Drop> {
+    let Peer {
+        transport, role, ..
+    } = peer;
+    let crate::room::peer::Role::Viewer(subscription) = role else {
+        return Err(Drop::UnknownStream);
+    };
+    let track = subscription.track_mut(kind).ok_or(Drop::UnknownStream)?;
+    let Some(payload_type) = track.spec.rtx_payload_type else {
+        return Ok(false);
+    };
+    let ext_seq = track.original(sequence).ok_or(Drop::RtxMissing)?;
+    let (meta, payload) = publication
+        .track(kind)
+        .and_then(|up| up.window.get(ext_seq))
+        .ok_or(Drop::RtxMissing)?;
+    let out = track.numbers_of(ext_seq, meta).ok_or(Drop::RtxMissing)?;
+    let Some((path, sender, cursor)) = transport.egress() else {
+        return Err(Drop::NoKeys);
+    };
+    let index = track.next_rtx_index();
+    let header = EgressHeader {
+        marker: meta.marker,
+        payload_type,
+        sequence: index as u16,
+        timestamp: out.timestamp,
+        ssrc: track.rtx_ssrc,
+    };
+    let ssrc = track.rtx_ssrc;
+    let mut head = [0; HEADER_MAX_BYTES];
+    let head_len =
+        rtp::write_header(&mut head, &header, &extensions(track, meta)).ok_or(Drop::Malformed)?;
+    track.count_retransmitted();
+    let total = head_len + 2 + payload.len() + sender.tag_len();
+    if !subscription.rtx_budget.take(total, now) {
+        return Err(Drop::RtxBudget);
+    }
+    let room = trains.reserve(cursor, path, total).ok_or(Drop::PoolDry)?;
+    let parts = [
+        head.get(..head_len).unwrap_or_default(),
+        &out.sequence.to_be_bytes(),
+        payload,
+    ];
+    let mut at = 0;
+    for part in parts {
+        if let Some(place) = room.get_mut(at..at + part.len()) {
+            place.copy_from_slice(part);
+        }
+        at += part.len();
+    }
+    if sender.protect_rtp(ssrc, index, room, head_len, at).is_err() {
+        trains.retract(cursor, total);
+        return Err(Drop::Duplicate);
+    }
+    Ok(true)
+}
+
+/// Takes `viewer` out of the fan-out.
+pub fn remove_viewer(publication: &mut Publication, viewer: Key<Peer>) {
+    publication.viewers.retain(|key| *key != viewer);
+}

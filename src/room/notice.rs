@@ -1,0 +1,113 @@
+//! What a room tells its members: values, put into words by the dialect of the
+//! member's connection.
+
+/// One message to one or more sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A room command was carried out.
+    Accepted {
+        operation_id: String,
+    },
+    /// A room command was not; `info` says why, for people.
+    Refused {
+        operation_id: String,
+        info: String,
+    },
+    /// The room as it was when the receiver became a member, without the receiver.
+    State {
+        room: String,
+        members: Vec<MemberState>,
+    },
+    Joined {
+        room: String,
+        login: String,
+    },
+    Left {
+        room: String,
+        login: String,
+    },
+    Published {
+        room: String,
+        login: String,
+        stream: String,
+    },
+    Unpublished {
+        room: String,
+        login: String,
+        stream: String,
+    },
+    Message {
+        room: String,
+        from: String,
+        text: String,
+    },
+    /// The answer to the offer of the stream `media_session_id`.
+    RemoteSdp {
+        media_session_id: String,
+        sdp: String,
+    },
+    StreamStatus {
+        media_session_id: String,
+        status: StreamStatus,
+        info: Option<&'static str>,
+    },
+    /// A publisher's mute or data event, under the viewer's own stream id.
+    StreamEvent {
+        media_session_id: String,
+        kind: String,
+        /// JSON text; `{}` when there was none.
+        payload: String,
+    },
+    AvailableStream {
+        media_session_id: String,
+        available: bool,
+    },
+}
+
+/// A member in [`Notice::State`], with the streams it has live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    pub login: String,
+    pub streams: Vec<String>,
+}
+
+/// The stream statuses a client acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    Publishing,
+    Playing,
+    Unpublished,
+    Stopped,
+    Failed,
+}
+
+impl StreamStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            StreamStatus::Publishing => "PUBLISHING",
+            StreamStatus::Playing => "PLAYING",
+            StreamStatus::Unpublished => "UNPUBLISHED",
+            StreamStatus::Stopped => "STOPPED",
+            StreamStatus::Failed => "FAILED",
+        }
+    }
+}
+
+/// Info strings of the official SDK, and ours where it has none.
+pub mod info {
+    pub const STREAM_NOT_FOUND: &str = "Stream not found";
+    pub const STREAM_NOT_READY: &str = "Publish stream is not ready";
+    pub const NAME_IN_USE: &str = "Stream name is already in use";
+    pub const SESSION_ID_IN_USE: &str = "MediaSessionId is already in use";
+    pub const NO_COMMON_CODECS: &str = "No common codecs";
+    pub const STOPPED_BY_PUBLISHER: &str = "Stopped by publisher stop";
+    pub const STOPPED_BY_USER: &str = "Stopped by user";
+    pub const STOPPED_BY_DISCONNECT: &str = "Stopped by session disconnect";
+    pub const NOT_A_MEMBER: &str = "Not a member of the room";
+    pub const BAD_OFFER: &str = "Bad SDP offer";
+    pub const TOO_MANY_STREAMS: &str = "Too many streams";
+    pub const SERVER_FULL: &str = "Server is full";
+    pub const LOGIN_IN_USE: &str = "Login is already in use";
+    pub const ROOM_FULL: &str = "Room is full";
+    pub const NO_SUCH_PARTICIPANT: &str = "No such participant in the room";
+}

@@ -1,0 +1,495 @@
+//! A stream published into a room (the field's UpTracks): receives its packets,
+//! keeps the recent ones for retransmission, repairs what was lost, and tells
+//! the publisher how it arrives. One per publishing peer.
+
+use crate::base::limits::{AUDIO_WINDOW_PACKETS, VIDEO_WINDOW_PACKETS};
+use crate::base::random::Noise;
+use crate::base::slab::Key;
+use crate::base::snapshot::{Drop, UpTrackSnapshot};
+use crate::base::time::{Ntp, Span, Time, span_from_short_ntp};
+use crate::proto::bitrate::RembCap;
+use crate::proto::keyframe::{KeyframeRequester, Reason};
+use crate::proto::nack::{Arrival, NackGenerator, RttEstimate};
+use crate::proto::reception::{ClockMap, Reception};
+use crate::proto::rtx_window::{Inserted, Meta, RtxWindow, extend_sequence};
+use crate::proto::twcc::TransportFeedbackRecorder;
+use crate::room::peer::Peer;
+use crate::room::track::{Kind, TrackSpec};
+use crate::wire::codec::{Codec, VideoCodec};
+use crate::wire::rtcp::{self, ExtendedBlock, Packet, ReportBlock, TransportFeedbackHead};
+use crate::wire::{h264, rtp, vp8};
+
+/// How often receiver reports leave (RFC 3550 section 6.2 allows rarer, the
+/// publisher's round-trip estimate wants them about this often).
+const REPORT_INTERVAL: Span = Span::from_secs(1);
+
+pub struct Publication {
+    /// The peer whose stream this is.
+    pub publisher: Key<Peer>,
+    pub viewers: Vec<Key<Peer>>,
+    tracks: [Option<UpTrack>; 2],
+    feedback: TransportFeedbackRecorder,
+    transport_cc: bool,
+    remb: Option<RembCap>,
+    rtt: RttEstimate,
+    /// SSRC of our own reports.
+    local_ssrc: u32,
+    cname: String,
+    report_due: Time,
+    /// The offer agreed to receiver reference times (RFC 3611 section 4.4).
+    reference_times: bool,
+    /// Reduced-size RTCP was negotiated (RFC 5506).
+    reduced_size: bool,
+    missing: Vec<u16>,
+    fir_sequence: u8,
+}
+
+/// One track as received.
+pub struct UpTrack {
+    pub spec: TrackSpec,
+    pub window: RtxWindow,
+    pub clock: ClockMap,
+    nack: NackGenerator,
+    reception: Reception,
+    keyframes: KeyframeRequester,
+    ssrc: Option<u32>,
+    rtx_ssrc: Option<u32>,
+    counts: UpCounts,
+}
+
+#[derive(Default)]
+struct UpCounts {
+    packets: u64,
+    bytes: u64,
+    recovered: u64,
+    nacked: u64,
+    plis: u64,
+    keyframes: u64,
+}
+
+/// A packet now in its track's window, to be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    pub kind: Kind,
+    pub ext_seq: u64,
+}
+
+/// What the publication wants from its negotiation, besides the tracks.
+pub struct PublicationSpec {
+    pub audio: Option<TrackSpec>,
+    pub video: Option<TrackSpec>,
+    pub reference_times: bool,
+    pub reduced_size: bool,
+    pub max_bitrate_kbps: Option<u32>,
+    pub cname: String,
+}
+
+impl Publication {
+    pub fn new(now: Time, publisher: Key<Peer>, spec: PublicationSpec, noise: &mut Noise) -> Self {
+        let transport_cc = |track: &Option<TrackSpec>| {
+            track
+                .as_ref()
+                .is_some_and(|track| track.transport_cc_id.is_some())
+        };
+        let remb = spec.video.as_ref().is_some_and(|video| video.remb);
+        Publication {
+            publisher,
+            viewers: Vec::new(),
+            feedback: TransportFeedbackRecorder::new(),
+            transport_cc: transport_cc(&spec.audio) || transport_cc(&spec.video),
+            remb: spec.max_bitrate_kbps.filter(|_| remb).map(RembCap::new),
+            rtt: RttEstimate::default(),
+            local_ssrc: noise.next_u32() | 1,
+            cname: spec.cname,
+            report_due: now + REPORT_INTERVAL,
+            reference_times: spec.reference_times,
+            reduced_size: spec.reduced_size,
+            missing: Vec::new(),
+            fir_sequence: 0,
+            tracks: [
+                spec.audio
+                    .map(|track| UpTrack::new(track, AUDIO_WINDOW_PACKETS)),
+                spec.video
+                    .map(|track| UpTrack::new(track, VIDEO_WINDOW_PACKETS)),
+            ],
+        }
+    }
+
+    pub fn track(&self, kind: Kind) -> Option<&UpTrack> {
+        self.tracks.get(kind as usize)?.as_ref()
+    }
+
+    fn track_mut(&mut self, kind: Kind) -> Option<&mut UpTrack> {
+        self.tracks.get_mut(kind as usize)?.as_mut()
+    }
+
+    /// The handshake's round trip, a first guess for retransmission timing.
+    pub fn on_rtt(&mut self, rtt: Span) {
+        self.rtt.sample(rtt);
+        let smoothed = self.rtt.get();
+        if let Some(video) = self.track_mut(Kind::Video) {
+            video.keyframes.on_rtt(smoothed);
+        }
+    }
+
+    /// Takes one decrypted RTP packet; `index` is its SRTP index.
+    pub fn receive(
+        &mut self,
+        now: Time,
+        header: &rtp::Header,
+        packet: &[u8],
+        index: u64,
+    ) -> Result<Arrived, Drop> {
+        let (kind, is_rtx) = self.bind(header, packet).ok_or(Drop::UnknownStream)?;
+        let rtt = &mut self.rtt;
+        let track = self
+            .tracks
+            .get_mut(kind as usize)
+            .and_then(Option::as_mut)
+            .ok_or(Drop::UnknownStream)?;
+        if self.transport_cc
+            && let Some(id) = track.spec.transport_cc_id
+            && let Some(sequence) = header.transport_sequence(packet, id)
+        {
+            self.feedback.on_packet(sequence, now);
+        }
+        let len = rtp::payload_len(header, packet).map_err(|_| Drop::Malformed)?;
+        let payload = packet
+            .get(header.len..header.len + len)
+            .ok_or(Drop::Malformed)?;
+        let arrived = if is_rtx {
+            track.receive_rtx(now, header, payload, rtt)
+        } else {
+            track.receive(now, header, packet, payload, index)
+        };
+        arrived.map(|ext_seq| Arrived { kind, ext_seq })
+    }
+
+    /// The track a packet belongs to, and whether it is a retransmission. By
+    /// SSRC once known; a first packet binds its SSRC by mid and payload type
+    /// (RFC 9143 section 9.2), so that offers without `a=ssrc` work.
+    fn bind(&mut self, header: &rtp::Header, packet: &[u8]) -> Option<(Kind, bool)> {
+        for kind in Kind::ALL {
+            let Some(track) = self.track(kind) else {
+                continue;
+            };
+            if track.ssrc == Some(header.ssrc) {
+                let known = track.spec.payload_type == header.payload_type;
+                return known.then_some((kind, false));
+            }
+            if track.rtx_ssrc == Some(header.ssrc) {
+                let known = track.spec.rtx_payload_type == Some(header.payload_type);
+                return known.then_some((kind, true));
+            }
+        }
+        let kind = Kind::ALL.into_iter().find(|kind| {
+            self.track(*kind)
+                .is_some_and(|track| track.claims(header, packet))
+        })?;
+        let track = self.track_mut(kind)?;
+        if header.payload_type == track.spec.payload_type {
+            track.ssrc = Some(header.ssrc);
+            Some((kind, false))
+        } else {
+            track.rtx_ssrc = Some(header.ssrc);
+            Some((kind, true))
+        }
+    }
+
+    /// Takes the publisher's decrypted RTCP.
+    pub fn receive_rtcp(&mut self, now: Time, wall: Ntp, compound: &[u8]) {
+        for packet in rtcp::packets(compound).flatten() {
+            match packet {
+                Packet::SenderReport(report) => {
+                    let track = self
+                        .tracks
+                        .iter_mut()
+                        .flatten()
+                        .find(|track| track.ssrc == Some(report.ssrc));
+                    if let Some(track) = track {
+                        let rate = track.spec.clock_rate;
+                        track.reception.on_sender_report(report.ntp, now);
+                        track
+                            .clock
+                            .on_sender_report(report.ntp, report.rtp_timestamp, rate, now);
+                    }
+                }
+                Packet::ExtendedReport(report) => {
+                    for block in report.blocks {
+                        if let ExtendedBlock::Dlrr(entries) = block {
+                            for entry in entries.filter(|e| e.ssrc == self.local_ssrc) {
+                                let elapsed = wall.middle().wrapping_sub(entry.last_reference);
+                                let rtt = elapsed.wrapping_sub(entry.delay_since);
+                                // A round trip beyond a minute is a broken clock.
+                                if entry.last_reference != 0 && rtt < 60 << 16 {
+                                    self.rtt.sample(span_from_short_ntp(rtt));
+                                }
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks the publisher for a key frame, soon.
+    pub fn request_keyframe(&mut self, now: Time, reason: Reason) {
+        if let Some(video) = self.track_mut(Kind::Video)
+            && (video.spec.pli || video.spec.fir)
+        {
+            video.keyframes.request(now, reason);
+        }
+    }
+
+    /// When [`Publication::poll`] next has something to send.
+    pub fn next_due(&self) -> Time {
+        let video = self.track(Kind::Video);
+        [
+            self.feedback.next_due().filter(|_| self.transport_cc),
+            video.and_then(|track| track.nack.next_due()),
+            video.and_then(|track| track.keyframes.next_due()),
+            self.remb.as_ref().map(RembCap::next_due),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.report_due, Time::min)
+    }
+
+    /// Appends the RTCP due at `now` to `compound`; nothing appended, nothing due.
+    pub fn poll(&mut self, now: Time, wall: Ntp, compound: &mut Vec<u8>) {
+        if now >= self.report_due {
+            self.report_due = now + REPORT_INTERVAL;
+            self.write_reports(now, wall, compound);
+        }
+        let start = compound.len();
+        self.write_requests(now, compound);
+        self.write_estimates(now, compound);
+        if start == 0 && !compound.is_empty() && !self.reduced_size {
+            // A compound packet starts with a report (RFC 3550 section 6.1).
+            let body = std::mem::take(compound);
+            self.write_reports(now, wall, compound);
+            compound.extend(body);
+        }
+    }
+
+    fn write_reports(&mut self, now: Time, wall: Ntp, compound: &mut Vec<u8>) {
+        let mut blocks = [ReportBlock::default(); 2];
+        let mut count = 0;
+        for track in self.tracks.iter_mut().flatten() {
+            if let (Some(ssrc), Some(report)) = (track.ssrc, track.reception.report(now))
+                && let Some(block) = blocks.get_mut(count)
+            {
+                *block = ReportBlock {
+                    ssrc,
+                    fraction_lost: report.fraction_lost,
+                    cumulative_lost: report.cumulative_lost,
+                    highest_sequence: report.extended_highest,
+                    jitter: report.jitter,
+                    last_sender_report: report.lsr,
+                    delay_since: report.dlsr,
+                };
+                count += 1;
+            }
+        }
+        let blocks = blocks.get(..count).unwrap_or_default();
+        // Two blocks and a short name always fit.
+        let _ = rtcp::receiver_report(compound, self.local_ssrc, blocks);
+        let _ = rtcp::sdes_cname(compound, self.local_ssrc, self.cname.as_bytes());
+        if self.reference_times {
+            rtcp::receiver_reference_time(compound, self.local_ssrc, wall);
+        }
+    }
+
+    fn write_requests(&mut self, now: Time, compound: &mut Vec<u8>) {
+        let (rtt, local_ssrc) = (self.rtt.get(), self.local_ssrc);
+        let missing = &mut self.missing;
+        let fir_sequence = &mut self.fir_sequence;
+        let [_, Some(video)] = &mut self.tracks else {
+            return;
+        };
+        let Some(ssrc) = video.ssrc else {
+            return;
+        };
+        if video.spec.nack {
+            missing.clear();
+            video.nack.poll(now, rtt, missing);
+            let asked = rtcp::nack(compound, local_ssrc, ssrc, missing);
+            video.counts.nacked += asked as u64;
+            if video.nack.take_keyframe_needed() {
+                video.keyframes.request(now, Reason::Lost);
+            }
+        }
+        if video.keyframes.poll(now) {
+            video.counts.plis += 1;
+            if video.spec.pli {
+                rtcp::pli(compound, local_ssrc, ssrc);
+            } else {
+                *fir_sequence = fir_sequence.wrapping_add(1);
+                let _ = rtcp::fir(compound, local_ssrc, &[(ssrc, *fir_sequence)]);
+            }
+        }
+    }
+
+    fn write_estimates(&mut self, now: Time, compound: &mut Vec<u8>) {
+        // Video's where there is video: it comes last.
+        let mut ssrcs = self.tracks.iter().rev().flatten();
+        let Some(media_ssrc) = ssrcs.find_map(|track| track.ssrc) else {
+            return;
+        };
+        if let Some(bitrate_bps) = self.remb.as_mut().and_then(|remb| remb.poll(now)) {
+            let _ = rtcp::remb(compound, self.local_ssrc, bitrate_bps, &[media_ssrc]);
+        }
+        if !self.transport_cc || !self.feedback.due(now) {
+            return;
+        }
+        while let Some(feedback) = self.feedback.build(now) {
+            let head = TransportFeedbackHead {
+                sender_ssrc: self.local_ssrc,
+                media_ssrc,
+                base_sequence: feedback.base_sequence,
+                reference_time: feedback.reference_time_64ms as i32,
+                feedback_count: feedback.count,
+            };
+            if rtcp::transport_feedback(compound, &head, feedback.deltas_250us).is_err()
+                || compound.len() > crate::base::limits::RTCP_PACKET_MAX_BYTES
+            {
+                break;
+            }
+        }
+    }
+
+    /// The track's state for `/api/rooms`.
+    pub fn snapshot(&self) -> Vec<UpTrackSnapshot> {
+        Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, self.track(kind)?)))
+            .map(|(kind, track)| UpTrackSnapshot {
+                kind: kind.name(),
+                codec: track.spec.codec.name(),
+                ssrc: track.ssrc,
+                packets: track.counts.packets,
+                bytes: track.counts.bytes,
+                lost: track.reception.lost(),
+                recovered: track.counts.recovered,
+                nacked: track.counts.nacked,
+                plis: track.counts.plis,
+                keyframes: track.counts.keyframes,
+            })
+            .collect()
+    }
+}
+
+impl UpTrack {
+    fn new(spec: TrackSpec, window_packets: usize) -> Self {
+        UpTrack {
+            window: RtxWindow::new(window_packets),
+            clock: ClockMap::new(),
+            nack: NackGenerator::new(),
+            reception: Reception::new(),
+            keyframes: KeyframeRequester::new(),
+            ssrc: spec.ssrc,
+            rtx_ssrc: spec.rtx_ssrc,
+            counts: UpCounts::default(),
+            spec,
+        }
+    }
+
+    /// Whether an unknown SSRC's packet is this track's: by mid where it says
+    /// one, by payload type otherwise.
+    fn claims(&self, header: &rtp::Header, packet: &[u8]) -> bool {
+        let is_media = header.payload_type == self.spec.payload_type;
+        let is_rtx = self.spec.rtx_payload_type == Some(header.payload_type);
+        let free = (is_media && self.ssrc.is_none()) || (is_rtx && self.rtx_ssrc.is_none());
+        let said = self.spec.mid_id.and_then(|id| header.mid(packet, id));
+        free && match (said, &self.spec.mid) {
+            (Some(said), Some(mid)) => said == mid.as_bytes(),
+            _ => true,
+        }
+    }
+
+    fn receive(
+        &mut self,
+        now: Time,
+        header: &rtp::Header,
+        packet: &[u8],
+        payload: &[u8],
+        ext_seq: u64,
+    ) -> Result<u64, Drop> {
+        let level = self.spec.audio_level_id;
+        let orientation = self.spec.orientation_id;
+        self.counts.packets += 1;
+        self.counts.bytes += packet.len() as u64;
+        self.reception
+            .on_packet(ext_seq, header.timestamp, self.spec.clock_rate, now);
+        if self.spec.nack {
+            self.nack.on_packet(ext_seq, now);
+        }
+        let meta = Meta {
+            marker: header.marker,
+            timestamp: header.timestamp,
+            payload_len: 0,
+            audio_level: level.and_then(|id| header.audio_level(packet, id)),
+            orientation: orientation.and_then(|id| header.orientation(packet, id)),
+            keyframe_start: self.is_keyframe_start(payload),
+            arrived: now,
+        };
+        self.keep(now, ext_seq, meta, payload)
+    }
+
+    /// A retransmission (RFC 4588 section 4): the original's sequence number
+    /// leads the payload. An empty one is the publisher probing for bandwidth.
+    fn receive_rtx(
+        &mut self,
+        now: Time,
+        header: &rtp::Header,
+        payload: &[u8],
+        rtt: &mut RttEstimate,
+    ) -> Result<u64, Drop> {
+        let (sequence, payload) = rtp::rtx_original_sequence(payload).ok_or(Drop::Duplicate)?;
+        let highest = self.window.highest().ok_or(Drop::RtxMissing)?;
+        let ext_seq = extend_sequence(highest, sequence);
+        if let Arrival::Recovered { answer_after } = self.nack.on_packet(ext_seq, now) {
+            self.counts.recovered += 1;
+            if let Some(sample) = answer_after {
+                rtt.sample(sample);
+            }
+        }
+        let meta = Meta {
+            marker: header.marker,
+            timestamp: header.timestamp,
+            payload_len: 0,
+            audio_level: None,
+            orientation: None,
+            keyframe_start: self.is_keyframe_start(payload),
+            arrived: now,
+        };
+        self.keep(now, ext_seq, meta, payload)
+    }
+
+    fn keep(&mut self, now: Time, ext_seq: u64, meta: Meta, payload: &[u8]) -> Result<u64, Drop> {
+        let meta = Meta {
+            payload_len: u16::try_from(payload.len()).map_err(|_| Drop::Malformed)?,
+            ..meta
+        };
+        match self.window.insert(ext_seq, meta, payload) {
+            Inserted::New => {
+                if meta.keyframe_start {
+                    self.counts.keyframes += 1;
+                    self.keyframes.on_keyframe(now);
+                }
+                Ok(ext_seq)
+            }
+            Inserted::Duplicate | Inserted::TooOld => Err(Drop::Duplicate),
+            Inserted::TooLong => Err(Drop::Malformed),
+        }
+    }
+
+    fn is_keyframe_start(&self, payload: &[u8]) -> bool {
+        match self.spec.codec {
+            Codec::Video(VideoCodec::H264) => h264::keyframe_start(payload),
+            Codec::Video(VideoCodec::Vp8) => vp8::keyframe_start(payload),
+            Codec::Audio(_) => false,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Membership and the stream table of one room, at its home core: who is in,
+//! which streams exist and who plays them. Pure bookkeeping; media lives in
+//! [`super::publication`] and [`super::subscription`].
+
+use std::collections::BTreeMap;
+
+use crate::base::limits::{MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
+use crate::base::slab::Key;
+use crate::base::time::{Span, Time};
+use crate::room::notice::{MemberState, info};
+use crate::room::peer::Peer;
+
+/// A session somewhere in the server: the core its connection lives on, and
+/// the connection. `S` is the core layer's address type.
+pub struct Roster<S> {
+    members: BTreeMap<String, Member<S>>,
+    /// By media session id.
+    streams: BTreeMap<String, Stream<S>>,
+}
+
+pub struct Member<S> {
+    pub session: S,
+    /// The session's secret: who shows it may take this login over.
+    token: String,
+    /// When the member's socket last answered a ping.
+    seen: Time,
+}
+
+/// A publication or a play, by one member.
+#[derive(Clone, Debug)]
+pub struct Stream<S> {
+    pub media_session_id: String,
+    /// The stream's name in the room.
+    pub name: String,
+    pub login: String,
+    pub session: S,
+    pub peer: Key<Peer>,
+    pub role: StreamRole,
+    /// Media can flow.
+    pub live: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamRole {
+    Publish,
+    Play,
+}
+
+/// How a join ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinVerdict {
+    Welcome,
+    /// The login is held by a session that must leave first.
+    Replaces,
+    Refused(&'static str),
+}
+
+impl<S: Copy + PartialEq> Roster<S> {
+    pub fn new() -> Self {
+        Roster {
+            members: BTreeMap::new(),
+            streams: BTreeMap::new(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.streams.is_empty()
+    }
+
+    /// Decides about a join (house rule of ghosts: the holder's token replaces
+    /// at once; without it the holder stays while its socket answers pings).
+    pub fn judge_join(
+        &self,
+        now: Time,
+        login: &str,
+        session: S,
+        presented_token: Option<&str>,
+        silence_max: Span,
+    ) -> JoinVerdict {
+        let Some(holder) = self.members.get(login) else {
+            return if self.members.len() >= ROOM_MEMBERS_MAX {
+                JoinVerdict::Refused(info::ROOM_FULL)
+            } else {
+                JoinVerdict::Welcome
+            };
+        };
+        let shown = presented_token.is_some_and(|token| {
+            crate::base::hash::same_secret(token.as_bytes(), holder.token.as_bytes())
+        });
+        if shown || holder.session == session || now.since(holder.seen) > silence_max {
+            JoinVerdict::Replaces
+        } else {
+            JoinVerdict::Refused(info::LOGIN_IN_USE)
+        }
+    }
+
+    pub fn add(&mut self, now: Time, login: &str, session: S, token: String) {
+        let member = Member {
+            session,
+            token,
+            seen: now,
+        };
+        self.members.insert(login.to_string(), member);
+    }
+
+    /// Ends a membership; the member's streams stay until taken.
+    pub fn remove(&mut self, login: &str) -> Option<Member<S>> {
+        self.members.remove(login)
+    }
+
+    pub fn seen(&mut self, now: Time, session: S) {
+        for member in self.members.values_mut().filter(|m| m.session == session) {
+            member.seen = now;
+        }
+    }
+
+    /// The login `session` is a member under.
+    pub fn login_of(&self, session: S) -> Option<&str> {
+        self.members
+            .iter()
+            .find(|(_, member)| member.session == session)
+            .map(|(login, _)| login.as_str())
+    }
+
+    pub fn session_of(&self, login: &str) -> Option<S> {
+        self.members.get(login).map(|member| member.session)
+    }
+
+    /// Sessions of everyone but `login`.
+    pub fn others<'a>(&'a self, login: &'a str) -> impl Iterator<Item = S> + 'a {
+        self.members
+            .iter()
+            .filter(move |(other, _)| other.as_str() != login)
+            .map(|(_, member)| member.session)
+    }
+
+    pub fn logins(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// Everyone but `login`, with their live streams.
+    pub fn state_for(&self, login: &str) -> Vec<MemberState> {
+        self.members
+            .keys()
+            .filter(|other| *other != login)
+            .map(|other| MemberState {
+                login: other.clone(),
+                streams: self
+                    .streams
+                    .values()
+                    .filter(|s| s.login == *other && s.role == StreamRole::Publish && s.live)
+                    .map(|s| s.name.clone())
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Why a member may not open this stream, if so.
+    pub fn refuse_stream(
+        &self,
+        login: &str,
+        media_session_id: &str,
+        name: &str,
+        role: StreamRole,
+    ) -> Option<&'static str> {
+        if self.streams.contains_key(media_session_id) {
+            return Some(info::SESSION_ID_IN_USE);
+        }
+        if role == StreamRole::Publish && self.publication(name).is_some() {
+            return Some(info::NAME_IN_USE);
+        }
+        let held = self.streams.values().filter(|s| s.login == login).count();
+        (held >= MEMBER_STREAMS_MAX).then_some(info::TOO_MANY_STREAMS)
+    }
+
+    pub fn add_stream(&mut self, stream: Stream<S>) {
+        self.streams.insert(stream.media_session_id.clone(), stream);
+    }
+
+    pub fn stream(&self, media_session_id: &str) -> Option<&Stream<S>> {
+        self.streams.get(media_session_id)
+    }
+
+    pub fn set_live(&mut self, media_session_id: &str) -> Option<&Stream<S>> {
+        let stream = self.streams.get_mut(media_session_id)?;
+        stream.live = true;
+        Some(stream)
+    }
+
+    pub fn remove_stream(&mut self, media_session_id: &str) -> Option<Stream<S>> {
+        self.streams.remove(media_session_id)
+    }
+
+    /// The publication of this name, live or not.
+    pub fn publication(&self, name: &str) -> Option<&Stream<S>> {
+        self.streams
+            .values()
+            .find(|s| s.role == StreamRole::Publish && s.name == name)
+    }
+
+    /// Who plays the publication of this name.
+    pub fn plays_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Stream<S>> + 'a {
+        self.streams
+            .values()
+            .filter(move |s| s.role == StreamRole::Play && s.name == name)
+    }
+
+    /// The media session ids `login` holds, publications first, so that their
+    /// end is told before the plays' end.
+    pub fn held_by(&self, login: &str) -> Vec<String> {
+        let held = |role| {
+            self.streams
+                .values()
+                .filter(move |s| s.login == login && s.role == role)
+                .map(|s| s.media_session_id.clone())
+        };
+        held(StreamRole::Publish)
+            .chain(held(StreamRole::Play))
+            .collect()
+    }
+
+    pub fn streams(&self) -> impl Iterator<Item = &Stream<S>> {
+        self.streams.values()
+    }
+
+    pub fn member_count(&self) -> usize {
+        self.members.len()
+    }
+}
+
+impl<S: Copy + PartialEq> Default for Roster<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENCE: Span = Span::from_secs(10);
+
+    fn roster() -> Roster<u32> {
+        let mut roster = Roster::new();
+        roster.add(Time::ZERO, "ann", 1, "token-a".into());
+        roster.add(Time::ZERO, "ben", 2, "token-b".into());
+        roster
+    }
+
+    fn stream(id: &str, name: &str, login: &str, role: StreamRole) -> Stream<u32> {
+        Stream {
+            media_session_id: id.into(),
+            name: name.into(),
+            login: login.into(),
+            session: 1,
+            peer: Key::from_bits(0),
+            role,
+            live: false,
+        }
+    }
+
+    #[test]
+    fn a_held_login_is_refused_while_its_holder_answers() {
+        let mut roster = roster();
+        let refused = JoinVerdict::Refused(info::LOGIN_IN_USE);
+        let soon = Time::ZERO + Span::from_secs(9);
+        let late = Time::ZERO + Span::from_secs(11);
+        assert_eq!(roster.judge_join(soon, "ann", 3, None, SILENCE), refused);
+        let wrong = Some("token-b");
+        assert_eq!(roster.judge_join(soon, "ann", 3, wrong, SILENCE), refused);
+        let right = Some("token-a");
+        let verdict = roster.judge_join(soon, "ann", 3, right, SILENCE);
+        assert_eq!(verdict, JoinVerdict::Replaces);
+        let verdict = roster.judge_join(late, "ann", 3, None, SILENCE);
+        assert_eq!(verdict, JoinVerdict::Replaces);
+        roster.seen(soon, 1);
+        assert_eq!(roster.judge_join(late, "ann", 3, None, SILENCE), refused);
+    }
+
+    #[test]
+    fn state_shows_live_streams_of_the_others() {
+        let mut roster = roster();
+        roster.add_stream(stream("a1", "r-ann-1", "ann", StreamRole::Publish));
+        roster.add_stream(stream("a2", "r-ann-2", "ann", StreamRole::Publish));
+        roster.set_live("a1").unwrap();
+        let state = roster.state_for("ben");
+        assert_eq!(state.len(), 1);
+        assert_eq!(state[0].streams, ["r-ann-1"]);
+        assert_eq!(roster.state_for("ann")[0].streams, [""; 0]);
+    }
+
+    #[test]
+    fn stream_names_and_ids_are_unique() {
+        let mut roster = roster();
+        roster.add_stream(stream("a1", "r-ann-1", "ann", StreamRole::Publish));
+        let publish = StreamRole::Publish;
+        assert_eq!(
+            roster.refuse_stream("ben", "a1", "other", publish),
+            Some(info::SESSION_ID_IN_USE)
+        );
+        assert_eq!(
+            roster.refuse_stream("ben", "b1", "r-ann-1", publish),
+            Some(info::NAME_IN_USE)
+        );
+        assert_eq!(
+            roster.refuse_stream("ben", "b1", "r-ann-1", StreamRole::Play),
+            None
+        );
+        for n in 0..MEMBER_STREAMS_MAX {
+            roster.add_stream(stream(&format!("b{n}"), "x", "ben", StreamRole::Play));
+        }
+        assert_eq!(
+            roster.refuse_stream("ben", "more", "y", StreamRole::Play),
+            Some(info::TOO_MANY_STREAMS)
+        );
+    }
+
+    #[test]
+    fn a_member_leaves_with_its_publications_first() {
+        let mut roster = roster();
+        roster.add_stream(stream("1-play", "s", "ann", StreamRole::Play));
+        roster.add_stream(stream("2-publish", "s", "ann", StreamRole::Publish));
+        assert_eq!(roster.held_by("ann"), ["2-publish", "1-play"]);
+        assert_eq!(roster.plays_of("s").count(), 1);
+    }
+}

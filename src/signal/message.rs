@@ -1,0 +1,540 @@
+//! The official Web SDK's messages (dialect of JSON over WebSocket), typed.
+//! Every frame is `{"message": NAME, "data": [ … ]}`; the server's frames always
+//! carry a `data` array, without which the SDK throws.
+
+use serde_json::{Map, Value, json};
+
+use crate::base::limits::{CHAT_TEXT_MAX_BYTES, NAME_MAX_CHARS};
+use crate::room::notice::{MemberState, Notice, StreamStatus};
+
+/// What a client says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    Connection(Connection),
+    /// The client pings us; a pong is due.
+    Ping,
+    Pong,
+    Command {
+        operation_id: String,
+        command: RoomCommand,
+    },
+    Publish(StreamOffer),
+    Play(StreamOffer),
+    /// `stopStream`: ends a play.
+    Stop {
+        media_session_id: String,
+    },
+    /// `unPublishStream`: ends a publication.
+    Unpublish {
+        media_session_id: String,
+    },
+    StreamEvent {
+        media_session_id: String,
+        kind: String,
+        payload: String,
+    },
+    AvailableStream {
+        media_session_id: String,
+        name: String,
+    },
+    /// Snapshots need a decoder this server does not have; the client is told.
+    Snapshot {
+        media_session_id: String,
+    },
+    /// A message that asks nothing of a room server (logs, metrics).
+    Ignored,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    pub login: String,
+    /// The token of an earlier session of this client.
+    pub auth_token: Option<String>,
+    /// The object as received: `getUserData` answers with it, as the SDK
+    /// replaces its stored connection by the answer.
+    pub received: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomCommand {
+    Join {
+        room: String,
+    },
+    Leave {
+        room: String,
+    },
+    SendMessage {
+        room: String,
+        to: String,
+        text: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamOffer {
+    pub media_session_id: String,
+    pub name: String,
+    pub room: String,
+    pub sdp: String,
+}
+
+/// A message that cannot be acted on, with what is needed to say so to the
+/// part of the client that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageError {
+    /// Not a message at all: broken JSON, wrong shape. Tolerated a few times.
+    Malformed(String),
+    /// A room command that must be refused.
+    Command { operation_id: String, info: String },
+    /// A stream request that must fail.
+    Stream {
+        media_session_id: String,
+        info: String,
+    },
+}
+
+/// Reads one text frame.
+pub fn parse(text: &str) -> Result<ClientMessage, MessageError> {
+    // The JSON reader bounds nesting at 128 levels by itself.
+    let frame: Value = serde_json::from_str(text)
+        .map_err(|error| MessageError::Malformed(format!("not JSON: {error}")))?;
+    let name = frame
+        .get("message")
+        .and_then(Value::as_str)
+        .ok_or_else(|| malformed("member \"message\" is missing or no string"))?;
+    let data = frame.get("data").and_then(|data| data.get(0));
+    match name {
+        "ping" => Ok(ClientMessage::Ping),
+        "pong" => Ok(ClientMessage::Pong),
+        "connection" => connection(fields(name, data)?),
+        "sendData" => command(fields(name, data)?),
+        "publishStream" => offer(fields(name, data)?).map(ClientMessage::Publish),
+        "playStream" => offer(fields(name, data)?).map(ClientMessage::Play),
+        "stopStream" => media_session_id(name, fields(name, data)?)
+            .map(|media_session_id| ClientMessage::Stop { media_session_id }),
+        "unPublishStream" => media_session_id(name, fields(name, data)?)
+            .map(|media_session_id| ClientMessage::Unpublish { media_session_id }),
+        "snapshot" => media_session_id(name, fields(name, data)?)
+            .map(|media_session_id| ClientMessage::Snapshot { media_session_id }),
+        "sendStreamEvent" => stream_event(fields(name, data)?),
+        "availableStream" => available(fields(name, data)?),
+        _ => Ok(ClientMessage::Ignored),
+    }
+}
+
+fn malformed(what: &str) -> MessageError {
+    MessageError::Malformed(what.to_string())
+}
+
+fn fields<'a>(name: &str, data: Option<&'a Value>) -> Result<&'a Map<String, Value>, MessageError> {
+    data.and_then(Value::as_object)
+        .ok_or_else(|| malformed(&format!("{name}: data[0] is no object")))
+}
+
+/// A name a client chose: not empty, bounded, without control characters.
+fn name_of<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a str, String> {
+    let name = value
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("{what} is missing or no string"))?;
+    if name.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    if name.chars().count() > NAME_MAX_CHARS {
+        return Err(format!("{what} is longer than {NAME_MAX_CHARS} characters"));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(format!("{what} holds a control character"));
+    }
+    Ok(name)
+}
+
+fn connection(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
+    let login = name_of(
+        fields.get("custom").and_then(|custom| custom.get("login")),
+        "connection: custom.login",
+    )
+    .map_err(MessageError::Malformed)?;
+    let auth_token = fields.get("authToken").and_then(Value::as_str);
+    Ok(ClientMessage::Connection(Connection {
+        login: login.to_string(),
+        auth_token: auth_token.map(str::to_string),
+        received: fields.clone(),
+    }))
+}
+
+fn command(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
+    let operation_id = name_of(fields.get("operationId"), "sendData: operationId")
+        .map_err(MessageError::Malformed)?
+        .to_string();
+    let payload = fields.get("payload");
+    let options = payload.and_then(|payload| payload.get("options"));
+    let option = |key: &str| options.and_then(|options| options.get(key));
+    let parsed = match payload
+        .and_then(|payload| payload.get("command"))
+        .and_then(Value::as_str)
+    {
+        Some("join") => {
+            name_of(option("name"), "join: options.name").map(|room| RoomCommand::Join {
+                room: room.to_string(),
+            })
+        }
+        Some("leave") => {
+            name_of(option("name"), "leave: options.name").map(|room| RoomCommand::Leave {
+                room: room.to_string(),
+            })
+        }
+        Some("sendMessage") => send_message(
+            option("roomConfig").and_then(|config| config.get("name")),
+            option("to"),
+            option("text"),
+        ),
+        Some(other) => Err(format!("unknown command {other:?}")),
+        None => Err("payload.command is missing or no string".to_string()),
+    };
+    match parsed {
+        Ok(command) => Ok(ClientMessage::Command {
+            operation_id,
+            command,
+        }),
+        Err(info) => Err(MessageError::Command { operation_id, info }),
+    }
+}
+
+fn send_message(
+    room: Option<&Value>,
+    to: Option<&Value>,
+    text: Option<&Value>,
+) -> Result<RoomCommand, String> {
+    let room = name_of(room, "sendMessage: options.roomConfig.name")?;
+    let to = name_of(to, "sendMessage: options.to")?;
+    let text = text
+        .and_then(Value::as_str)
+        .ok_or("sendMessage: options.text is missing or no string")?;
+    if text.len() > CHAT_TEXT_MAX_BYTES {
+        return Err(format!(
+            "sendMessage: text is longer than {CHAT_TEXT_MAX_BYTES} bytes"
+        ));
+    }
+    Ok(RoomCommand::SendMessage {
+        room: room.to_string(),
+        to: to.to_string(),
+        text: text.to_string(),
+    })
+}
+
+fn media_session_id(message: &str, fields: &Map<String, Value>) -> Result<String, MessageError> {
+    name_of(
+        fields.get("mediaSessionId"),
+        &format!("{message}: mediaSessionId"),
+    )
+    .map(str::to_string)
+    .map_err(MessageError::Malformed)
+}
+
+fn offer(fields: &Map<String, Value>) -> Result<StreamOffer, MessageError> {
+    let media_session_id = media_session_id("stream", fields)?;
+    let parts = || {
+        let custom = fields.get("custom");
+        let room = name_of(custom.and_then(|custom| custom.get("name")), "custom.name")?;
+        let name = name_of(fields.get("name"), "name")?;
+        let sdp = fields
+            .get("sdp")
+            .and_then(Value::as_str)
+            .ok_or("sdp is missing or no string")?;
+        Ok::<_, String>((room.to_string(), name.to_string(), sdp.to_string()))
+    };
+    match parts() {
+        Ok((room, name, sdp)) => Ok(StreamOffer {
+            media_session_id,
+            name,
+            room,
+            sdp,
+        }),
+        Err(info) => Err(MessageError::Stream {
+            media_session_id,
+            info,
+        }),
+    }
+}
+
+fn stream_event(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
+    let kind =
+        name_of(fields.get("type"), "sendStreamEvent: type").map_err(MessageError::Malformed)?;
+    let payload = fields.get("payload").filter(|payload| !payload.is_null());
+    Ok(ClientMessage::StreamEvent {
+        media_session_id: media_session_id("sendStreamEvent", fields)?,
+        kind: kind.to_string(),
+        payload: payload.map_or_else(|| "{}".to_string(), Value::to_string),
+    })
+}
+
+fn available(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
+    let name =
+        name_of(fields.get("name"), "availableStream: name").map_err(MessageError::Malformed)?;
+    Ok(ClientMessage::AvailableStream {
+        media_session_id: media_session_id("availableStream", fields)?,
+        name: name.to_string(),
+    })
+}
+
+/// `getUserData`: establishes the session and hands out its token.
+pub fn user_data(received: &Map<String, Value>, auth_token: &str) -> String {
+    let mut object = received.clone();
+    object.insert("authToken".to_string(), Value::from(auth_token));
+    frame("getUserData", json!([object]))
+}
+
+pub fn ping() -> String {
+    frame("ping", json!([]))
+}
+
+pub fn pong() -> String {
+    frame("pong", json!([]))
+}
+
+/// Tells a client that never established a session what was wrong.
+pub fn fail(info: &str) -> String {
+    frame("fail", json!([{"status": "FAILED", "info": info}]))
+}
+
+/// Puts a room's notice into the dialect's words.
+pub fn render(notice: &Notice) -> String {
+    match notice {
+        Notice::Accepted { operation_id } => frame(
+            "DataStatusEvent",
+            json!([{"operationId": operation_id, "status": "ACCEPTED"}]),
+        ),
+        Notice::Refused { operation_id, info } => frame(
+            "DataStatusEvent",
+            json!([{"operationId": operation_id, "status": "FAILED", "info": info}]),
+        ),
+        Notice::State { room, members } => room_event(room, "STATE", state(members)),
+        Notice::Joined { room, login } => room_event(room, "JOINED", json!(login)),
+        Notice::Left { room, login } => room_event(room, "LEFT", json!(login)),
+        Notice::Published {
+            room,
+            login,
+            stream,
+        } => room_event(room, "PUBLISHED", json!({"login": login, "name": stream})),
+        Notice::Unpublished {
+            room,
+            login,
+            stream,
+        } => room_event(room, "UNPUBLISHED", json!({"login": login, "name": stream})),
+        Notice::Message { room, from, text } => {
+            room_event(room, "MESSAGE", json!({"from": from, "text": text}))
+        }
+        Notice::RemoteSdp {
+            media_session_id,
+            sdp,
+        } => frame("setRemoteSDP", json!([media_session_id, sdp])),
+        Notice::StreamStatus {
+            media_session_id,
+            status,
+            info,
+        } => stream_status(media_session_id, *status, *info),
+        Notice::StreamEvent {
+            media_session_id,
+            kind,
+            payload,
+        } => {
+            let payload: Value = serde_json::from_str(payload).unwrap_or_else(|_| json!({}));
+            frame(
+                "notifyStreamEvent",
+                json!([{"mediaSessionId": media_session_id, "type": kind, "payload": payload}]),
+            )
+        }
+        Notice::AvailableStream {
+            media_session_id,
+            available,
+        } => {
+            let status = if *available { "true" } else { "false" };
+            let info = if *available { "" } else { "Stream not found" };
+            frame(
+                "availableStream",
+                json!([{"id": media_session_id, "status": status, "info": info}]),
+            )
+        }
+    }
+}
+
+/// `notifyStreamStatusEvent`, also for failures the session itself finds.
+pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<&str>) -> String {
+    let mut object = json!({"mediaSessionId": media_session_id, "status": status.name()});
+    if let (Some(object), Some(info)) = (object.as_object_mut(), info) {
+        object.insert("info".to_string(), Value::from(info));
+    }
+    frame("notifyStreamStatusEvent", json!([object]))
+}
+
+/// A refused room command.
+pub fn refused(operation_id: &str, info: &str) -> String {
+    render(&Notice::Refused {
+        operation_id: operation_id.to_string(),
+        info: info.to_string(),
+    })
+}
+
+/// The answer to `snapshot`, which needs decoding.
+pub fn snapshot_failed(media_session_id: &str) -> String {
+    frame(
+        "notifyStreamEvent",
+        json!([{
+            "mediaSessionId": media_session_id,
+            "type": "snapshotFailed",
+            "payload": {"info": "This server does not decode video"}
+        }]),
+    )
+}
+
+/// A streamless member is its login; the others one object per stream.
+fn state(members: &[MemberState]) -> Value {
+    let mut list = Vec::new();
+    for member in members {
+        if member.streams.is_empty() {
+            list.push(json!(member.login));
+        }
+        for stream in &member.streams {
+            list.push(json!({"login": member.login, "name": stream}));
+        }
+    }
+    Value::Array(list)
+}
+
+fn room_event(room: &str, name: &str, info: Value) -> String {
+    frame(
+        "OnDataEvent",
+        json!([{"payload": {"roomName": room, "name": name, "info": info}}]),
+    )
+}
+
+fn frame(message: &str, data: Value) -> String {
+    json!({"message": message, "data": data}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn join_as_the_sdk_sends_it() {
+        let text = r#"{"message":"sendData","data":[{"operationId":"op1","payload":
+            {"command":"join","options":{"name":"room-214de5","record":false}}}]}"#;
+        let expected = ClientMessage::Command {
+            operation_id: "op1".into(),
+            command: RoomCommand::Join {
+                room: "room-214de5".into(),
+            },
+        };
+        assert_eq!(parse(text), Ok(expected));
+    }
+
+    #[test]
+    fn refusals_name_who_waits_and_what_is_wrong() {
+        let command = |payload: &str| {
+            parse(&format!(
+                r#"{{"message":"sendData","data":[{{"operationId":"op1","payload":{payload}}}]}}"#
+            ))
+        };
+        for (payload, info) in [
+            ("7", "payload.command is missing or no string"),
+            (r#"{"command":"dance"}"#, "unknown command \"dance\""),
+            (
+                r#"{"command":"join","options":{"name":""}}"#,
+                "join: options.name is empty",
+            ),
+            (
+                r#"{"command":"join","options":{"name":"a\u0000"}}"#,
+                "join: options.name holds a control character",
+            ),
+        ] {
+            let expected = MessageError::Command {
+                operation_id: "op1".into(),
+                info: info.into(),
+            };
+            assert_eq!(command(payload), Err(expected));
+        }
+        let stream =
+            r#"{"message":"publishStream","data":[{"mediaSessionId":"m","name":"n","sdp":"x"}]}"#;
+        let expected = MessageError::Stream {
+            media_session_id: "m".into(),
+            info: "custom.name is missing or no string".into(),
+        };
+        assert_eq!(parse(stream), Err(expected));
+    }
+
+    #[test]
+    fn nonsense_is_malformed_never_a_panic() {
+        let deep = format!("{{\"message\":{}", "[".repeat(100_000));
+        for text in [
+            "",
+            "{",
+            "[]",
+            "7",
+            "{\"message\":1}",
+            "{\"message\":\"connection\"}",
+            &deep,
+        ] {
+            assert!(
+                matches!(parse(text), Err(MessageError::Malformed(_))),
+                "{text:.40}"
+            );
+        }
+        let logs = r#"{"message":"pushLogs","data":[{"logs":"…"}]}"#;
+        assert_eq!(parse(logs), Ok(ClientMessage::Ignored));
+        assert_eq!(
+            parse(r#"{"message":"pong","data":[null]}"#),
+            Ok(ClientMessage::Pong)
+        );
+    }
+
+    #[test]
+    fn state_lists_streamless_members_as_strings() {
+        let members = [
+            MemberState {
+                login: "Ann".into(),
+                streams: vec![],
+            },
+            MemberState {
+                login: "Ben".into(),
+                streams: vec!["r-Ben-1".into(), "r-Ben-2".into()],
+            },
+        ];
+        let text = render(&Notice::State {
+            room: "r".into(),
+            members: members.to_vec(),
+        });
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            value["data"][0]["payload"]["info"],
+            json!(["Ann", {"login": "Ben", "name": "r-Ben-1"}, {"login": "Ben", "name": "r-Ben-2"}])
+        );
+    }
+
+    #[test]
+    fn user_data_is_the_received_object_with_a_token() {
+        let text = r#"{"message":"connection","data":[{"appKey":"roomApp","authToken":"old","custom":{"login":"Ann"}}]}"#;
+        let Ok(ClientMessage::Connection(connection)) = parse(text) else {
+            panic!("no connection");
+        };
+        assert_eq!(connection.auth_token.as_deref(), Some("old"));
+        let value: Value = serde_json::from_str(&user_data(&connection.received, "new")).unwrap();
+        assert_eq!(value["data"][0]["authToken"], "new");
+        assert_eq!(value["data"][0]["custom"]["login"], "Ann");
+    }
+
+    #[test]
+    fn payload_travels_as_json() {
+        let text = r#"{"message":"sendStreamEvent","data":[{"mediaSessionId":"m","type":"data","payload":{"count":23}}]}"#;
+        let Ok(ClientMessage::StreamEvent { payload, .. }) = parse(text) else {
+            panic!("no event");
+        };
+        let text = render(&Notice::StreamEvent {
+            media_session_id: "v".into(),
+            kind: "data".into(),
+            payload,
+        });
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["data"][0]["payload"]["count"], 23);
+    }
+}

@@ -1,0 +1,501 @@
+//! The session behind one client connection: who it is, which rooms it is in,
+//! and which of its streams live in which room. It turns the client's messages
+//! into requests to rooms, wherever they live, and answers what no room needs
+//! to hear. Owns no socket and no room.
+
+use std::collections::BTreeMap;
+
+use crate::base::limits::{MEMBER_STREAMS_MAX, SESSION_ROOMS_MAX};
+use crate::base::time::{Span, Time};
+use crate::room::notice::{StreamStatus, info};
+use crate::signal::message::{self, ClientMessage, MessageError, RoomCommand, StreamOffer};
+
+/// What a session asks of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomRequest {
+    Join {
+        operation_id: String,
+        login: String,
+        /// This session's secret.
+        token: String,
+        /// The secret of an earlier session, to take its login over.
+        presented_token: Option<String>,
+    },
+    Leave {
+        operation_id: String,
+    },
+    SendMessage {
+        operation_id: String,
+        to: String,
+        text: String,
+    },
+    Publish {
+        media_session_id: String,
+        name: String,
+        sdp: String,
+    },
+    Play {
+        media_session_id: String,
+        name: String,
+        sdp: String,
+    },
+    Unpublish {
+        media_session_id: String,
+    },
+    Stop {
+        media_session_id: String,
+    },
+    StreamEvent {
+        media_session_id: String,
+        kind: String,
+        payload: String,
+    },
+    AvailableStream {
+        media_session_id: String,
+        name: String,
+    },
+    /// The session's socket answered a ping.
+    Alive,
+    /// The session's socket is gone.
+    Gone,
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionAction {
+    /// Send this text to the client.
+    Say(String),
+    /// Pass a request to a room.
+    Ask { room: String, request: RoomRequest },
+    /// Close the connection; the client misbehaved.
+    Close(&'static str),
+}
+
+pub struct Session {
+    login: Option<String>,
+    token: String,
+    presented_token: Option<String>,
+    rooms: Vec<String>,
+    /// Media session id to room, so that a stop finds the room even after leave.
+    streams: BTreeMap<String, String>,
+    next_ping: Time,
+    /// Pings without an answer.
+    unanswered: u32,
+    malformed: u32,
+    keep_alive: KeepAlive,
+}
+
+/// How often sessions are pinged and how many may go unanswered.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    pub interval: Span,
+    pub probes: u32,
+}
+
+/// Malformed frames a session may send before it is closed: a client with a
+/// bug is told a few times, a fuzzer is not served for ever.
+const MALFORMED_MAX: u32 = 20;
+
+impl Session {
+    /// `token` is fresh and random; the client shows it to take its login back.
+    pub fn new(now: Time, token: String, keep_alive: KeepAlive) -> Self {
+        Session {
+            login: None,
+            token,
+            presented_token: None,
+            rooms: Vec::new(),
+            streams: BTreeMap::new(),
+            next_ping: now + keep_alive.interval,
+            unanswered: 0,
+            malformed: 0,
+            keep_alive,
+        }
+    }
+
+    pub fn is_established(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Handles one text frame.
+    pub fn handle_text(&mut self, text: &str, actions: &mut Vec<SessionAction>) {
+        match message::parse(text) {
+            Ok(message) => self.handle(message, actions),
+            Err(MessageError::Command { operation_id, info }) => {
+                actions.push(SessionAction::Say(message::refused(&operation_id, &info)));
+            }
+            Err(MessageError::Stream {
+                media_session_id,
+                info,
+            }) => {
+                actions.push(failed(&media_session_id, &info));
+            }
+            Err(MessageError::Malformed(info)) => {
+                self.malformed += 1;
+                actions.push(SessionAction::Say(message::fail(&info)));
+                if self.malformed >= MALFORMED_MAX {
+                    actions.push(SessionAction::Close("too many malformed messages"));
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ClientMessage, actions: &mut Vec<SessionAction>) {
+        match message {
+            ClientMessage::Connection(connection) => {
+                if self.login.is_some() {
+                    // A second getUserData would make the SDK join twice.
+                    actions.push(SessionAction::Say(message::fail("already connected")));
+                    return;
+                }
+                self.login = Some(connection.login);
+                self.presented_token = connection.auth_token;
+                let text = message::user_data(&connection.received, &self.token);
+                actions.push(SessionAction::Say(text));
+            }
+            ClientMessage::Ping => actions.push(SessionAction::Say(message::pong())),
+            ClientMessage::Pong => {
+                self.unanswered = 0;
+                self.tell_rooms(RoomRequest::Alive, actions);
+            }
+            ClientMessage::Ignored => {}
+            ClientMessage::Snapshot { media_session_id } => {
+                let text = message::snapshot_failed(&media_session_id);
+                actions.push(SessionAction::Say(text));
+            }
+            ClientMessage::Command {
+                operation_id,
+                command,
+            } => {
+                self.command(operation_id, command, actions);
+            }
+            ClientMessage::Publish(offer) => self.open(offer, StreamStatus::Publishing, actions),
+            ClientMessage::Play(offer) => self.open(offer, StreamStatus::Playing, actions),
+            ClientMessage::Unpublish { media_session_id } => {
+                self.end(media_session_id, StreamStatus::Unpublished, actions);
+            }
+            ClientMessage::Stop { media_session_id } => {
+                self.end(media_session_id, StreamStatus::Stopped, actions);
+            }
+            ClientMessage::StreamEvent {
+                media_session_id,
+                kind,
+                payload,
+            } => {
+                if let Some(room) = self.streams.get(&media_session_id) {
+                    actions.push(SessionAction::Ask {
+                        room: room.clone(),
+                        request: RoomRequest::StreamEvent {
+                            media_session_id,
+                            kind,
+                            payload,
+                        },
+                    });
+                }
+            }
+            ClientMessage::AvailableStream {
+                media_session_id,
+                name,
+            } => {
+                // The message names no room: ask the one whose name starts the
+                // stream's, as the SDK builds names.
+                let room = self
+                    .rooms
+                    .iter()
+                    .find(|room| name.starts_with(room.as_str()));
+                actions.push(match room.cloned() {
+                    Some(room) => SessionAction::Ask {
+                        room,
+                        request: RoomRequest::AvailableStream {
+                            media_session_id,
+                            name,
+                        },
+                    },
+                    None => SessionAction::Say(message::render(
+                        &crate::room::notice::Notice::AvailableStream {
+                            media_session_id,
+                            available: false,
+                        },
+                    )),
+                });
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        operation_id: String,
+        command: RoomCommand,
+        actions: &mut Vec<SessionAction>,
+    ) {
+        let Some(login) = self.login.clone() else {
+            let text = message::refused(&operation_id, "Session is not established");
+            actions.push(SessionAction::Say(text));
+            return;
+        };
+        let (room, request) = match command {
+            RoomCommand::Join { room } => {
+                if !self.rooms.contains(&room) {
+                    if self.rooms.len() >= SESSION_ROOMS_MAX {
+                        let text = message::refused(&operation_id, "Too many rooms joined");
+                        actions.push(SessionAction::Say(text));
+                        return;
+                    }
+                    self.rooms.push(room.clone());
+                }
+                let request = RoomRequest::Join {
+                    operation_id,
+                    login,
+                    token: self.token.clone(),
+                    presented_token: self.presented_token.clone(),
+                };
+                (room, request)
+            }
+            RoomCommand::Leave { room } => {
+                self.rooms.retain(|joined| *joined != room);
+                (room, RoomRequest::Leave { operation_id })
+            }
+            RoomCommand::SendMessage { room, to, text } => (
+                room,
+                RoomRequest::SendMessage {
+                    operation_id,
+                    to,
+                    text,
+                },
+            ),
+        };
+        actions.push(SessionAction::Ask { room, request });
+    }
+
+    fn open(&mut self, offer: StreamOffer, wanted: StreamStatus, actions: &mut Vec<SessionAction>) {
+        let StreamOffer {
+            media_session_id,
+            name,
+            room,
+            sdp,
+        } = offer;
+        if !self.is_established() {
+            actions.push(failed(&media_session_id, "Session not ready"));
+            return;
+        }
+        if self.streams.contains_key(&media_session_id) {
+            actions.push(failed(&media_session_id, info::SESSION_ID_IN_USE));
+            return;
+        }
+        if self.streams.len() >= SESSION_ROOMS_MAX * MEMBER_STREAMS_MAX {
+            actions.push(failed(&media_session_id, info::TOO_MANY_STREAMS));
+            return;
+        }
+        self.streams.insert(media_session_id.clone(), room.clone());
+        let request = if wanted == StreamStatus::Publishing {
+            RoomRequest::Publish {
+                media_session_id,
+                name,
+                sdp,
+            }
+        } else {
+            RoomRequest::Play {
+                media_session_id,
+                name,
+                sdp,
+            }
+        };
+        actions.push(SessionAction::Ask { room, request });
+    }
+
+    /// A stop is always answered, also after leave and for a stream that is gone.
+    fn end(
+        &mut self,
+        media_session_id: String,
+        status: StreamStatus,
+        actions: &mut Vec<SessionAction>,
+    ) {
+        match self.streams.remove(&media_session_id) {
+            Some(room) => {
+                let request = if status == StreamStatus::Unpublished {
+                    RoomRequest::Unpublish { media_session_id }
+                } else {
+                    RoomRequest::Stop { media_session_id }
+                };
+                actions.push(SessionAction::Ask { room, request });
+            }
+            None => {
+                let info = Some(info::STOPPED_BY_USER);
+                let text = message::stream_status(&media_session_id, status, info);
+                actions.push(SessionAction::Say(text));
+            }
+        }
+    }
+
+    /// A room ended this stream by itself: its id may be used again.
+    pub fn forget_stream(&mut self, media_session_id: &str) {
+        self.streams.remove(media_session_id);
+    }
+
+    /// When [`Session::handle_deadline`] has something to do.
+    pub fn deadline(&self) -> Time {
+        self.next_ping
+    }
+
+    /// Pings, or gives the client up after too many unanswered pings.
+    pub fn handle_deadline(&mut self, now: Time, actions: &mut Vec<SessionAction>) {
+        if now < self.next_ping {
+            return;
+        }
+        if self.unanswered >= self.keep_alive.probes || !self.is_established() {
+            actions.push(SessionAction::Close("no answer"));
+            return;
+        }
+        self.unanswered += 1;
+        self.next_ping = now + self.keep_alive.interval;
+        actions.push(SessionAction::Say(message::ping()));
+    }
+
+    /// The socket is gone: every room the session may be in must hear it.
+    pub fn end_session(&mut self, actions: &mut Vec<SessionAction>) {
+        self.tell_rooms(RoomRequest::Gone, actions);
+        self.rooms.clear();
+        self.streams.clear();
+    }
+
+    fn tell_rooms(&self, request: RoomRequest, actions: &mut Vec<SessionAction>) {
+        // Streams may live in a room that was left and not yet stopped.
+        let rooms: std::collections::BTreeSet<&String> =
+            self.rooms.iter().chain(self.streams.values()).collect();
+        for room in rooms {
+            actions.push(SessionAction::Ask {
+                room: room.clone(),
+                request: request.clone(),
+            });
+        }
+    }
+}
+
+fn failed(media_session_id: &str, info: &str) -> SessionAction {
+    let text = message::stream_status(media_session_id, StreamStatus::Failed, Some(info));
+    SessionAction::Say(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP_ALIVE: KeepAlive = KeepAlive {
+        interval: Span::from_secs(5),
+        probes: 2,
+    };
+    const CONNECT: &str =
+        r#"{"message":"connection","data":[{"appKey":"roomApp","custom":{"login":"Ann"}}]}"#;
+
+    fn said(actions: &[SessionAction]) -> Vec<&str> {
+        actions
+            .iter()
+            .filter_map(|action| match action {
+                SessionAction::Say(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn session() -> (Session, Vec<SessionAction>) {
+        let mut session = Session::new(Time::ZERO, "token".into(), KEEP_ALIVE);
+        let mut actions = Vec::new();
+        session.handle_text(CONNECT, &mut actions);
+        assert!(said(&actions)[0].contains("getUserData"));
+        actions.clear();
+        (session, actions)
+    }
+
+    fn join(room: &str) -> String {
+        format!(
+            r#"{{"message":"sendData","data":[{{"operationId":"o","payload":{{"command":"join","options":{{"name":"{room}"}}}}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn nothing_reaches_a_room_before_connection() {
+        let mut session = Session::new(Time::ZERO, "token".into(), KEEP_ALIVE);
+        let mut actions = Vec::new();
+        session.handle_text(&join("r"), &mut actions);
+        let publish = r#"{"message":"publishStream","data":[{"mediaSessionId":"m","name":"n","sdp":"x","custom":{"name":"r"}}]}"#;
+        session.handle_text(publish, &mut actions);
+        let said = said(&actions);
+        assert_eq!(said.len(), actions.len());
+        assert!(said.iter().all(|text| text.contains("FAILED")));
+    }
+
+    #[test]
+    fn a_second_connection_does_not_establish_twice() {
+        let (mut session, mut actions) = session();
+        session.handle_text(CONNECT, &mut actions);
+        assert!(said(&actions)[0].contains("already connected"));
+    }
+
+    #[test]
+    fn stops_are_answered_even_for_unknown_streams() {
+        let (mut session, mut actions) = session();
+        session.handle_text(
+            r#"{"message":"stopStream","data":[{"mediaSessionId":"x"}]}"#,
+            &mut actions,
+        );
+        assert!(said(&actions)[0].contains("STOPPED"));
+    }
+
+    #[test]
+    fn a_stop_finds_its_room_after_leave() {
+        let (mut session, mut actions) = session();
+        session.handle_text(&join("r"), &mut actions);
+        let publish = r#"{"message":"publishStream","data":[{"mediaSessionId":"m","name":"n","sdp":"x","custom":{"name":"r"}}]}"#;
+        session.handle_text(publish, &mut actions);
+        session.handle_text(&join("r").replace("join", "leave"), &mut actions);
+        actions.clear();
+        session.handle_text(
+            r#"{"message":"unPublishStream","data":[{"mediaSessionId":"m"}]}"#,
+            &mut actions,
+        );
+        let request = RoomRequest::Unpublish {
+            media_session_id: "m".into(),
+        };
+        assert_eq!(
+            actions,
+            [SessionAction::Ask {
+                room: "r".into(),
+                request
+            }]
+        );
+    }
+
+    #[test]
+    fn unanswered_pings_close_and_pongs_keep() {
+        let (mut session, mut actions) = session();
+        for _ in 0..5 {
+            session.handle_deadline(session.deadline(), &mut actions);
+            session.handle_text(r#"{"message":"pong","data":[null]}"#, &mut actions);
+        }
+        assert!(!actions.iter().any(|a| matches!(a, SessionAction::Close(_))));
+        for _ in 0..3 {
+            session.handle_deadline(session.deadline(), &mut actions);
+        }
+        assert_eq!(actions.last(), Some(&SessionAction::Close("no answer")));
+    }
+
+    #[test]
+    fn the_end_is_told_to_every_room_once() {
+        let (mut session, mut actions) = session();
+        session.handle_text(&join("r"), &mut actions);
+        session.handle_text(&join("q"), &mut actions);
+        session.handle_text(&join("r"), &mut actions);
+        actions.clear();
+        session.end_session(&mut actions);
+        assert_eq!(actions.len(), 2);
+    }
+
+    #[test]
+    fn malformed_frames_are_tolerated_up_to_a_point() {
+        let (mut session, mut actions) = session();
+        for _ in 0..MALFORMED_MAX {
+            assert!(!actions.iter().any(|a| matches!(a, SessionAction::Close(_))));
+            session.handle_text("{", &mut actions);
+        }
+        assert!(matches!(actions.last(), Some(SessionAction::Close(_))));
+    }
+}

@@ -1,0 +1,342 @@
+//! Connections over real sockets, on both engines, and the ends of a server.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod stand_in;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use ringhall::core::border::CloseCause;
+use ringhall::io::{Backend, Running, StopError, start};
+use stand_in::{BOTH, EVENTS_PRINTED, StandIn, serve, settings, within};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn connect(running: &Running) -> TcpStream {
+    connect_to(SocketAddr::from((
+        [127, 0, 0, 1],
+        running.bound().web.port(),
+    )))
+}
+
+fn connect_to(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn ask(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = vec![0; text.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, text.as_bytes());
+}
+
+#[test]
+fn two_hundred_connections_share_one_port_and_all_cores() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 2));
+        let port = running.bound().web.port();
+        let mut streams: Vec<_> = (0..200)
+            .map(|number| match number % 2 {
+                0 => connect(&running),
+                _ => connect_to(format!("[::1]:{port}").parse().unwrap()),
+            })
+            .collect();
+        for round in 0..3 {
+            for (number, stream) in streams.iter_mut().enumerate() {
+                ask(stream, &format!("round {round} of {number}"));
+            }
+        }
+        let by_core = [0, 1].map(|core| seen.accepted_by_core[core].load(SeqCst));
+        assert_eq!(by_core[0] + by_core[1], 200);
+        assert!(by_core.iter().all(|count| *count > 20), "{by_core:?}");
+        drop(streams);
+        let closed = within(PATIENCE, || seen.closed.lock().unwrap().len() == 200);
+        assert!(closed, "{backend:?}");
+        let closed = seen.closed.lock().unwrap();
+        assert!(closed.iter().all(|cause| *cause == CloseCause::Ended));
+        drop(closed);
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_long_message_comes_whole_and_in_order() {
+    for backend in BOTH {
+        let (running, _) = serve(&settings(backend, 1));
+        let stream = connect(&running);
+        let mut reader = stream.try_clone().unwrap();
+        let message: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 / 5) as u8).collect();
+        let sent = message.clone();
+        let writer = std::thread::spawn(move || (&stream).write_all(&sent).map(|()| stream));
+        let mut got = vec![0; message.len()];
+        reader.read_exact(&mut got).unwrap();
+        assert!(got == message, "{backend:?}");
+        drop(writer.join().unwrap());
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_reader_too_slow_is_cut_and_others_are_not() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let mut slow = connect(&running);
+        let mut other = connect(&running);
+        ask(&mut other, "before");
+        slow.write_all(b"flood").unwrap();
+        let cut = || *seen.closed.lock().unwrap() == [CloseCause::Overflow];
+        assert!(within(PATIENCE, cut), "{backend:?}");
+        ask(&mut other, "after");
+        // It sees a reset, and nothing keeps its memory.
+        let mut sink = vec![0; 1 << 20];
+        let end = loop {
+            match slow.read(&mut sink) {
+                Ok(0) => break ErrorKind::UnexpectedEof,
+                Ok(_) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        let ended = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+        assert!(ended.contains(&end), "{backend:?} {end:?}");
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn closing_waits_for_what_is_written_but_not_for_ever() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let mut polite = connect(&running);
+        polite.write_all(b"bye").unwrap();
+        let mut got = Vec::new();
+        polite.read_to_end(&mut got).unwrap();
+        assert_eq!(got.len(), 500_000, "{backend:?}");
+        drop(polite);
+        let ended = || seen.closed.lock().unwrap().len() == 1;
+        assert!(within(PATIENCE, ended), "{backend:?}");
+
+        // This one neither reads on nor closes.
+        let mut stubborn = connect(&running);
+        let start = Instant::now();
+        stubborn.write_all(b"bye").unwrap();
+        let ended = || seen.closed.lock().unwrap().len() == 2;
+        assert!(within(PATIENCE, ended), "{backend:?}");
+        assert!(start.elapsed() < Duration::from_millis(3_000));
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_half_closed_peer_gets_its_answer_and_a_reset_is_a_failure() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let mut half = connect(&running);
+        half.write_all(b"only this").unwrap();
+        half.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        half.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"only this", "{backend:?}");
+
+        let mut rude = connect(&running);
+        ask(&mut rude, "hello");
+        rude.write_all(b"unread").unwrap();
+        // Unread data in our socket makes the kernel reset.
+        std::thread::sleep(Duration::from_millis(100));
+        drop(rude);
+        let both = || seen.closed.lock().unwrap().len() == 2;
+        assert!(within(PATIENCE, both), "{backend:?}");
+        let closed = seen.closed.lock().unwrap().clone();
+        assert_eq!(
+            closed,
+            [CloseCause::Ended, CloseCause::Failed],
+            "{backend:?}"
+        );
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn renders_events_and_deadlines_come_round() {
+    for backend in BOTH {
+        let (running, _) = serve(&settings(backend, 1));
+        let mut stream = connect(&running);
+        let printed = EVENTS_PRINTED.load(SeqCst);
+        stream.write_all(b"event").unwrap();
+        assert!(within(PATIENCE, || EVENTS_PRINTED.load(SeqCst) > printed));
+        assert_eq!(running.unprinted_events(), 0);
+        let mut lates_us = Vec::new();
+        for _ in 0..20 {
+            stream.write_all(b"timer").unwrap();
+            let mut late = [0; 8];
+            stream.read_exact(&mut late).unwrap();
+            let text = std::str::from_utf8(&late).unwrap();
+            lates_us.push(text.trim().parse::<u64>().unwrap());
+        }
+        lates_us.sort_unstable();
+        assert!(lates_us[10] < 1_000, "{backend:?} late by {lates_us:?} us");
+        stream.write_all(b"render").unwrap();
+        let mut got = String::new();
+        stream.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "rendered Metrics");
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_way_out() {
+    for backend in BOTH {
+        let (running, _) = serve(&settings(backend, 2));
+        let mut second = settings(backend, 1);
+        second.web_port = running.bound().web.port();
+        let error = start(&second, |_, _| -> StandIn { unreachable!() });
+        let text = error.map(|_| ()).unwrap_err().to_string();
+        let expected = format!("TCP port {} is already in use", second.web_port);
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(text.contains("ws.port"), "{text}");
+
+        second.web_port = 0;
+        second.media_port_from = running.bound().media_ports[0];
+        let error = start(&second, |_, _| -> StandIn { unreachable!() });
+        let text = error.map(|_| ()).unwrap_err().to_string();
+        assert!(text.contains("media_port_from"), "{text}");
+        running.stop().unwrap();
+
+        // Its ports are free again at once.
+        let mut third = settings(backend, 1);
+        third.web_port = connect_and_reuse(backend);
+        serve(&third).0.stop().unwrap();
+    }
+}
+
+/// A port whose server has just stopped with a connection open.
+fn connect_and_reuse(backend: Backend) -> u16 {
+    let (running, _) = serve(&settings(backend, 1));
+    let port = running.bound().web.port();
+    let mut stream = connect(&running);
+    ask(&mut stream, "hello");
+    running.stop().unwrap();
+    port
+}
+
+#[test]
+fn a_stopping_server_says_goodbye() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 2));
+        let mut streams: Vec<_> = (0..10).map(|_| connect(&running)).collect();
+        for stream in &mut streams {
+            ask(stream, "hello");
+        }
+        let readers: Vec<_> = streams
+            .into_iter()
+            .map(|mut stream| {
+                std::thread::spawn(move || {
+                    let mut got = Vec::new();
+                    stream.read_to_end(&mut got).map(|_| got)
+                })
+            })
+            .collect();
+        let start = Instant::now();
+        running.stop().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{backend:?}");
+        for reader in readers {
+            assert_eq!(reader.join().unwrap().unwrap(), b"stopping");
+        }
+        assert_eq!(seen.shut_down.load(SeqCst), 2);
+        assert_eq!(seen.closed.lock().unwrap().len(), 10);
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_stubborn() {
+    for backend in BOTH {
+        let (running, _) = serve(&settings(backend, 1));
+        let mut stream = connect(&running);
+        ask(&mut stream, "hello");
+        let start = Instant::now();
+        running.stop().unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(2_800), "{backend:?} {took:?}");
+    }
+}
+
+#[test]
+fn a_panicking_core_stops_the_server_with_an_error() {
+    for backend in BOTH {
+        let (running, _) = serve(&settings(backend, 2));
+        let mut stream = connect(&running);
+        let mut bystander = connect(&running);
+        ask(&mut bystander, "hello");
+        stream.write_all(b"panic").unwrap();
+        match running.wait() {
+            Err(StopError::Core { why, .. }) => assert_eq!(why, "panicked: as told"),
+            other => panic!("{backend:?}: {other:?}"),
+        }
+    }
+}
+
+/// Runs in a process of its own, started by `a_signal_stops_the_process`.
+#[test]
+fn child_for_signals() {
+    let Ok(backend) = std::env::var("RINGHALL_TEST_CHILD") else {
+        return;
+    };
+    let backend = if backend == "Uring" {
+        Backend::Uring
+    } else {
+        Backend::Mmsg
+    };
+    let (running, _) = serve(&settings(backend, 2));
+    eprintln!("port={}", running.bound().web.port());
+    running.wait().unwrap();
+}
+
+#[test]
+fn a_signal_stops_the_process() {
+    for backend in BOTH {
+        for signal in [libc::SIGTERM, libc::SIGINT] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                // One thread: the server then starts on the main thread, as in
+                // the real program, before any other thread exists.
+                .args([
+                    "--exact",
+                    "child_for_signals",
+                    "--test-threads=1",
+                    "--nocapture",
+                ])
+                .env("RINGHALL_TEST_CHILD", format!("{backend:?}"))
+                .process_group(0)
+                .stderr(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut told = String::new();
+            let mut stderr = child.stderr.take().unwrap();
+            while !told.ends_with('\n') {
+                let mut byte = [0];
+                stderr.read_exact(&mut byte).unwrap();
+                told.push(char::from(byte[0]));
+            }
+            let port: u16 = told.trim().strip_prefix("port=").unwrap().parse().unwrap();
+            let mut stream = connect_to(([127, 0, 0, 1], port).into());
+            ask(&mut stream, "hello");
+            let start = Instant::now();
+            // SAFETY: signals a child of ours that was not yet waited for.
+            unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).unwrap();
+            assert_eq!(got, b"stopping", "{backend:?}");
+            drop(stream);
+            let status = child.wait().unwrap();
+            assert!(status.success(), "{backend:?} {status}");
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+    }
+}
