@@ -78,17 +78,17 @@ pub static KEYS: [Key; 11] = [
     Key {
         name: "ws.port",
         default: "8080",
-        accepts: "a port, 1 to 65535",
-        doc: "TCP port of pages, WebSocket, REST and metrics; every core listens on it.",
-        set: |config, text| number(text, 1..=u16::MAX).map(|port| config.ws_port = port),
+        accepts: "a port, 0 to 65535",
+        doc: "TCP port of pages, WebSocket, REST and metrics, shared by all cores; 0 picks a free one, printed at start.",
+        set: |config, text| number(text, 0..=u16::MAX).map(|port| config.ws_port = port),
         get: |config| config.ws_port.to_string(),
     },
     Key {
         name: "media_port_from",
         default: "31000",
-        accepts: "a port, 1 to 65535",
-        doc: "UDP media port of core 0; core n uses this port plus n.",
-        set: |config, text| number(text, 1..=u16::MAX).map(|port| config.media_port_from = port),
+        accepts: "a port, 0 to 65535",
+        doc: "UDP media port of core 0; core n uses this port plus n; 0 picks free ones, printed at start.",
+        set: |config, text| number(text, 0..=u16::MAX).map(|port| config.media_port_from = port),
         get: |config| config.media_port_from.to_string(),
     },
     Key {
@@ -630,14 +630,12 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         for line in [
-            "ws.port=0",
             "ws.port=65536",
             "ws.port=-1",
             "ws.port=+1",
             "ws.port= ",
             "ws.port=80 80",
             "ws.port=99999999999999999999999999",
-            "media_port_from=0",
             "ip=0.0.0.0",
             "ip=::",
             "ip=224.0.0.1",
