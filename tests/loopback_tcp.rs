@@ -4,10 +4,10 @@
 
 mod stand_in;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -298,33 +298,39 @@ fn child_for_signals() {
     running.wait().unwrap();
 }
 
+fn spawn_child(backend: Backend) -> (Child, u16) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "child_for_signals", "--nocapture"])
+        .env("RINGHALL_TEST_CHILD", format!("{backend:?}"))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
+    // The real program starts the server before it has other threads; the test
+    // runner has one more, which must not take the signal either.
+    // SAFETY: only calls that are allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGTERM);
+            libc::sigaddset(&mut set, libc::SIGINT);
+            libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            Ok(())
+        })
+    };
+    let mut child = command.spawn().unwrap();
+    let mut told = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut told).unwrap();
+    let port = told.trim().strip_prefix("port=").unwrap().parse();
+    (child, port.unwrap())
+}
+
 #[test]
 fn a_signal_stops_the_process() {
     for backend in BOTH {
         for signal in [libc::SIGTERM, libc::SIGINT] {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                // One thread: the server then starts on the main thread, as in
-                // the real program, before any other thread exists.
-                .args([
-                    "--exact",
-                    "child_for_signals",
-                    "--test-threads=1",
-                    "--nocapture",
-                ])
-                .env("RINGHALL_TEST_CHILD", format!("{backend:?}"))
-                .process_group(0)
-                .stderr(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut told = String::new();
-            let mut stderr = child.stderr.take().unwrap();
-            while !told.ends_with('\n') {
-                let mut byte = [0];
-                stderr.read_exact(&mut byte).unwrap();
-                told.push(char::from(byte[0]));
-            }
-            let port: u16 = told.trim().strip_prefix("port=").unwrap().parse().unwrap();
+            let (mut child, port) = spawn_child(backend);
             let mut stream = connect_to(([127, 0, 0, 1], port).into());
             ask(&mut stream, "hello");
             let start = Instant::now();

@@ -4,9 +4,11 @@
 
 mod stand_in;
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use ringhall::io::addresses::announced;
 use ringhall::io::{Backend, Engine, Running};
@@ -140,6 +142,38 @@ fn an_overload_is_counted_to_the_last_datagram() {
             running.losses()[0],
             seen.reports.lock().unwrap().receive_exhausted,
         );
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn connections_are_served_during_a_flood_of_media() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let socket = client(&running, 0, local_v4());
+        let over = Arc::new(AtomicBool::new(false));
+        let flooding = Arc::clone(&over);
+        let flood = std::thread::spawn(move || {
+            while !flooding.load(SeqCst) {
+                let _ = socket.send(&[0; 200]);
+            }
+        });
+        let mut slowest = Duration::ZERO;
+        for _ in 0..50 {
+            let start = Instant::now();
+            let web = SocketAddr::new(local_v4(), running.bound().web.port());
+            let mut stream = TcpStream::connect(web).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(b"hello").unwrap();
+            stream.read_exact(&mut [0; 5]).unwrap();
+            slowest = slowest.max(start.elapsed());
+        }
+        over.store(true, SeqCst);
+        flood.join().unwrap();
+        let handled = seen.datagrams.load(SeqCst);
+        println!("{backend:?}: slowest {slowest:?} beside {handled} datagrams");
+        assert!(handled > 1_000);
+        assert!(slowest < Duration::from_secs(1), "{backend:?} {slowest:?}");
         running.stop().unwrap();
     }
 }

@@ -191,15 +191,14 @@ impl<M: Machine> Driver<M> {
                     self.machine.handle(now, input, &mut self.outbox);
                 }
                 Some(TcpEvent::Bytes(connection)) => {
-                    let chunk = connection.take_chunk();
+                    let chunk = connection.chunk();
                     if connection.is_open() {
                         let input = Input::Bytes {
                             connection: connection.id,
-                            bytes: &chunk,
+                            bytes: &chunk.bytes,
                         };
                         self.machine.handle(now, input, &mut self.outbox);
                     }
-                    connection.return_chunk(chunk);
                 }
                 Some(TcpEvent::Closed(connection, cause)) => {
                     let input = Input::Closed {
@@ -282,6 +281,7 @@ impl<M: Machine> Driver<M> {
         ready |= poll_and_clear(&self.bell, cx).is_ready();
         ready |= poll_and_clear(&self.timer, cx).is_ready();
         ready |= self.mail.iter().any(|queue| !queue.is_empty());
+        ready |= self.is_over();
         ready || !self.seat.post.may_sleep(self.seat.core)
     }
 
@@ -342,8 +342,7 @@ impl<M: Machine> Driver<M> {
         self.hub.cut_all();
         while let Some(event) = self.hub.take() {
             if let TcpEvent::Bytes(connection) = event {
-                let chunk = connection.take_chunk();
-                connection.return_chunk(chunk);
+                drop(connection.chunk());
             }
         }
     }

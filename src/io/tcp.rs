@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What happened on a connection, for the turn.
 pub enum TcpEvent {
     Accepted(Rc<Connection>),
-    /// A chunk waits in [`Connection::take_chunk`].
+    /// A chunk waits in [`Connection::chunk`].
     Bytes(Rc<Connection>),
     Closed(Rc<Connection>, CloseCause),
 }
@@ -62,14 +62,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The chunk just read; to be given back by [`Connection::return_chunk`].
-    pub fn take_chunk(&self) -> Vec<u8> {
-        self.chunk.take()
-    }
-
-    pub fn return_chunk(&self, chunk: Vec<u8>) {
-        self.chunk.replace(chunk);
-        self.chunk_returned.notify_one();
+    /// The chunk just read, for the turn to look at.
+    pub fn chunk(&self) -> Chunk<'_> {
+        Chunk {
+            connection: self,
+            bytes: self.chunk.take(),
+        }
     }
 
     /// Whether input is still for the machine.
@@ -119,6 +117,21 @@ impl Connection {
                 to.extend_from_slice(&bytes);
             }
         }
+    }
+}
+
+/// A chunk lent to the turn. Dropping it, be it by a panic, gives the buffer
+/// back to the connection's reader, which reads on.
+pub struct Chunk<'a> {
+    connection: &'a Connection,
+    pub bytes: Vec<u8>,
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.connection.chunk.replace(bytes);
+        self.connection.chunk_returned.notify_one();
     }
 }
 
@@ -307,7 +320,7 @@ async fn read_to_end(hub: &Hub, connection: &Rc<Connection>) -> CloseCause {
             // No further read until the turn has had this one: a peer that
             // floods waits in its own socket.
             connection.chunk_returned.notified().await;
-            buffer = connection.take_chunk();
+            buffer = connection.chunk.take();
         }
     }
 }

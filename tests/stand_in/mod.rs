@@ -19,7 +19,7 @@ use ringhall::ops::event::Event;
 pub const BOTH: [Backend; 2] = [Backend::Uring, Backend::Mmsg];
 
 /// One piece of a flood; 40 of them exceed any queue.
-const FLOOD_PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
+static FLOOD_PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
 
 /// What all stand-ins of a server saw.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl StandIn {
                 }
             }
             // Counted, not answered.
-            [0, ..] => {}
+            [] | [0, ..] => {}
             _ => out
                 .trains
                 .reserve(&mut cursor, path, bytes.len())

@@ -98,7 +98,7 @@ impl Messages {
             .get(at)?
             .0
             .get(..header.msg_hdr.msg_namelen as usize)?;
-        let control_len = header.msg_hdr.msg_controllen as usize;
+        let control_len = header.msg_hdr.msg_controllen;
         let control = self.controls.get(at)?.0.get(..control_len)?;
         Some((
             header.msg_len as usize,
@@ -155,13 +155,15 @@ pub struct Plain {
     messages: Messages,
 }
 
-impl Plain {
-    pub fn new() -> Self {
+impl Default for Plain {
+    fn default() -> Self {
         Plain {
             messages: Messages::new(TRAIN_MAX_SEGMENTS),
         }
     }
+}
 
+impl Plain {
     /// Sends `bytes` in pieces of `segment_bytes`; each piece is counted.
     pub fn send(
         &mut self,

@@ -35,7 +35,7 @@ impl Mmsg {
             buffers: vec![0; BATCH * RECEIVE_BUFFER_BYTES].into(),
             outgoing: Messages::new(BATCH),
             origin: Vec::with_capacity(BATCH),
-            fallback: Fallback::new(),
+            fallback: Fallback::default(),
             first: 0,
             more: false,
         }

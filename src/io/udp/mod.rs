@@ -203,14 +203,16 @@ pub struct Fallback {
     plain: batch::Plain,
 }
 
-impl Fallback {
-    pub fn new() -> Self {
+impl Default for Fallback {
+    fn default() -> Self {
         Fallback {
             trains_work: [true; 2],
-            plain: batch::Plain::new(),
+            plain: batch::Plain::default(),
         }
     }
+}
 
+impl Fallback {
     /// Whether `train` may go as one message.
     pub fn takes(&self, train: &Train) -> bool {
         train.segments == 1

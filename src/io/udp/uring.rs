@@ -119,7 +119,7 @@ impl Ring {
             messages: Messages::new(SEND_BATCH),
             batch: Vec::with_capacity(SEND_BATCH),
             in_flight: 0,
-            fallback: Fallback::new(),
+            fallback: Fallback::default(),
         };
         ring.arm();
         ring.enter(0);
