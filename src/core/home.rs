@@ -10,7 +10,7 @@ use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::core::border::Outbox;
 use crate::core::machine::Core;
-use crate::core::mail::SessionRef;
+use crate::core::mail::{Mail, SessionRef};
 use crate::core::media::ufrag_of;
 use crate::ops::event::{Event, LeaveCause};
 use crate::proto::ice_lite::IceLite;
@@ -18,7 +18,7 @@ use crate::proto::transport::{Failure, Transport};
 use crate::room::notice::{Notice, StreamStatus, info};
 use crate::room::peer::{Peer, Role};
 use crate::room::publication::{Publication, PublicationSpec};
-use crate::room::roster::{JoinVerdict, Roster, Stream, StreamRole};
+use crate::room::roster::{JoinVerdict, Muted, Roster, Stream, StreamRole};
 use crate::room::subscription::{DownTrack, Subscription};
 use crate::room::track::Kind;
 use crate::signal::negotiate::{
@@ -199,7 +199,12 @@ impl Core {
         match roster.judge_join(now, login, from, presented, silence_max) {
             JoinVerdict::Refused(why) => return Some(why),
             JoinVerdict::Replaces => {
+                let holder = roster.session_of(login);
                 self.leave(room, login, LeaveCause::Replaced, out);
+                if let Some(holder) = holder.filter(|holder| *holder != from) {
+                    let connection = holder.connection;
+                    self.post(holder.core, Mail::Dismiss { connection }, out);
+                }
             }
             JoinVerdict::Welcome => {}
         }
@@ -300,17 +305,19 @@ impl Core {
         payload: String,
         out: &mut Outbox,
     ) {
-        let Some(roster) = self.rooms.get(room).map(|room| &room.roster) else {
+        let Some(roster) = self.rooms.get_mut(room).map(|room| &mut room.roster) else {
             return;
         };
-        let Some(stream) = roster.stream(media_session_id) else {
+        let Some(stream) = roster.stream_mut(media_session_id) else {
             return;
         };
         if stream.session != from || stream.role != StreamRole::Publish {
             return;
         }
+        stream.muted.note(&kind);
+        let name = stream.name.clone();
         let plays: Vec<(SessionRef, String)> = roster
-            .plays_of(&stream.name)
+            .plays_of(&name)
             .map(|play| (play.session, play.media_session_id.clone()))
             .collect();
         for (session, media_session_id) in plays {
@@ -550,6 +557,7 @@ impl Core {
                 peer,
                 role,
                 live: false,
+                muted: Muted::default(),
             });
         }
     }
@@ -649,12 +657,25 @@ impl Core {
             StreamRole::Play => StreamStatus::Playing,
         };
         let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
+        let publication = entry.roster.publication(&stream.name);
+        let muted = publication.map(|publication| publication.muted.kinds());
         let notice = Notice::StreamStatus {
-            media_session_id: id,
+            media_session_id: id.clone(),
             status,
             info: None,
         };
         self.tell(stream.session, notice, out);
+        if stream.role == StreamRole::Play {
+            // Who comes late learns what was muted before.
+            for kind in muted.into_iter().flatten() {
+                let notice = Notice::StreamEvent {
+                    media_session_id: id.clone(),
+                    kind: kind.to_string(),
+                    payload: "{}".to_string(),
+                };
+                self.tell(stream.session, notice, out);
+            }
+        }
         let (login, stream_name) = (stream.login, stream.name);
         let event = if stream.role == StreamRole::Publish {
             let published = Notice::Published {

@@ -193,6 +193,7 @@ impl Core {
                 request,
             } => self.handle_room_request(now, room, from, request, out),
             Mail::Notice { sessions, notice } => self.deliver(&sessions, &notice, out),
+            Mail::Dismiss { connection } => self.dismiss(connection, out),
             Mail::SnapshotRequest { ticket } => {
                 let snapshot = Box::new(self.snapshot(out));
                 self.post(from, Mail::Snapshot { ticket, snapshot }, out);

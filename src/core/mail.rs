@@ -27,6 +27,8 @@ pub enum Mail {
         sessions: Vec<ConnectionId>,
         notice: Notice,
     },
+    /// A session was superseded: its connection is to be closed.
+    Dismiss { connection: ConnectionId },
     /// Somebody asked for everybody's state.
     SnapshotRequest { ticket: u64 },
     Snapshot {

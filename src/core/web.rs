@@ -247,6 +247,17 @@ impl Core {
         }
     }
 
+    /// Another session took this one's login: it must not come back by itself
+    /// and take it again, so it is told why.
+    pub(super) fn dismiss(&mut self, id: ConnectionId, out: &mut Outbox) {
+        if let Some(end) = self.session_mut(id) {
+            end.ws.close(Goodbye::Policy, "replaced by a new session");
+        }
+        self.flush_session(id, out);
+        self.end_session(id, out);
+        self.close(id, out);
+    }
+
     /// A room's notice for sessions of this core.
     pub(super) fn deliver(&mut self, sessions: &[ConnectionId], notice: &Notice, out: &mut Outbox) {
         let text = message::render(notice);
@@ -330,7 +341,9 @@ impl Core {
         ids.sort_unstable();
         for id in ids {
             if let Some(end) = self.session_mut(id) {
-                end.ws.close(Goodbye::GoingAway, "server is stopping");
+                // No reason: a client takes one as meant for it and stays away,
+                // but is welcome back when the server is.
+                end.ws.close(Goodbye::GoingAway, "");
             }
             self.flush_session(id, out);
             self.end_session(id, out);

@@ -38,6 +38,34 @@ pub struct Stream<S> {
     pub role: StreamRole,
     /// Media can flow.
     pub live: bool,
+    pub muted: Muted,
+}
+
+/// Which tracks a publisher says it muted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Muted {
+    audio: bool,
+    video: bool,
+}
+
+impl Muted {
+    /// Takes note of a stream event of the publisher; others change nothing.
+    pub fn note(&mut self, kind: &str) {
+        match kind {
+            "audioMuted" => self.audio = true,
+            "audioUnmuted" => self.audio = false,
+            "videoMuted" => self.video = true,
+            "videoUnmuted" => self.video = false,
+            _ => {}
+        }
+    }
+
+    /// The events that bring a late viewer up to date.
+    pub fn kinds(self) -> impl Iterator<Item = &'static str> {
+        let audio = self.audio.then_some("audioMuted");
+        let video = self.video.then_some("videoMuted");
+        audio.into_iter().chain(video)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +209,10 @@ impl<S: Copy + PartialEq> Roster<S> {
         self.streams.get(media_session_id)
     }
 
+    pub fn stream_mut(&mut self, media_session_id: &str) -> Option<&mut Stream<S>> {
+        self.streams.get_mut(media_session_id)
+    }
+
     pub fn set_live(&mut self, media_session_id: &str) -> Option<&Stream<S>> {
         let stream = self.streams.get_mut(media_session_id)?;
         stream.live = true;
@@ -256,7 +288,17 @@ mod tests {
             peer: Key::from_bits(0),
             role,
             live: false,
+            muted: Muted::default(),
         }
+    }
+
+    #[test]
+    fn the_last_mute_event_of_a_track_counts() {
+        let mut muted = Muted::default();
+        for kind in ["audioMuted", "videoMuted", "data", "audioUnmuted"] {
+            muted.note(kind);
+        }
+        assert_eq!(muted.kinds().collect::<Vec<_>>(), ["videoMuted"]);
     }
 
     #[test]

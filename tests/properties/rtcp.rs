@@ -268,9 +268,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             bye(out, &[9, 10])
         }),
         // Padding of an application packet; a length past the end.
-        vec![
-            0xa1, 204, 0, 1, 7, 0, 0, 3, 0x80, 201, 0, 200, 0, 0, 0, 1,
-        ],
+        vec![0xa1, 204, 0, 1, 7, 0, 0, 3, 0x80, 201, 0, 200, 0, 0, 0, 1],
         // 65,535 statuses without deltas.
         vec![
             0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0x3f, 0xff,

@@ -97,7 +97,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         // Two-byte extensions, one empty.
         with(
             0x90,
-            &[0x10, 0, 0, 3, 1, 1, 0x7f, 4, 2, b'a', b'0', 3, 0, 0, 0, 0, 5],
+            &[
+                0x10, 0, 0, 3, 1, 1, 0x7f, 4, 2, b'a', b'0', 3, 0, 0, 0, 0, 5,
+            ],
         ),
         // CSRCs, and padding of three bytes.
         with(0xa2, &[1, 1, 1, 1, 2, 2, 2, 2, 7, 7, 0, 0, 3]),

@@ -116,8 +116,8 @@ impl Model {
         let Some(index) = state.index.checked_sub(behind) else {
             return;
         };
-        let free = state.used.is_empty()
-            || behind < SRTP_WINDOW_PACKETS && !state.used.contains(&index);
+        let free =
+            state.used.is_empty() || behind < SRTP_WINDOW_PACKETS && !state.used.contains(&index);
         match self.seal(stream, index) {
             Ok(sealed) => {
                 assert!(free, "index {index} protected a second packet");
@@ -240,9 +240,30 @@ pub fn seeds() -> Vec<Vec<u8>> {
         deliver(1),
         deliver(1),
     ];
-    let late = [send(2_000), send(1_000), send(30), deliver(1), deliver(0), deliver(2)];
-    let reuse = [send(5_000), [4, 0, 0], [4, 0, 1], [4, 0, 1], [4, 4, 0], deliver(1)];
-    let forged = [send(1), [8, 3, 0], [8, 200, 0], deliver(0), [9, 7, 0], deliver(0)];
+    let late = [
+        send(2_000),
+        send(1_000),
+        send(30),
+        deliver(1),
+        deliver(0),
+        deliver(2),
+    ];
+    let reuse = [
+        send(5_000),
+        [4, 0, 0],
+        [4, 0, 1],
+        [4, 0, 1],
+        [4, 4, 0],
+        deliver(1),
+    ];
+    let forged = [
+        send(1),
+        [8, 3, 0],
+        [8, 200, 0],
+        deliver(0),
+        [9, 7, 0],
+        deliver(0),
+    ];
     let control = [[10, 0, 0], [11, 0, 0], [12, 0, 1], [12, 0, 0], [12, 0, 0]];
     vec![
         script(0, &wrap),

@@ -1,6 +1,7 @@
 //! The packet transforms: AEAD with AES-GCM (RFC 7714) over `ring`, AES
 //! counter mode with HMAC-SHA1 (RFC 3711 section 4) over RustCrypto. Keys are
-//! expanded once; a packet is transformed in place. The door of these crates.
+//! expanded once; a packet is transformed in place. No other folder names these
+//! crates, but for the digests in `base::hash`.
 
 use aes::Aes128Enc;
 use aes::cipher::consts::U16;

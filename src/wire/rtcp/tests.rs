@@ -143,6 +143,15 @@ fn descriptions_with_other_items_and_without_an_end() {
     };
     let names: Vec<_> = sdes.chunks.map(|c| (c.ssrc, c.cname.unwrap())).collect();
     assert_eq!(names, [(1, &b"ab"[..]), (2, &b"cde"[..])]);
+    // A name that ends on a word still has its end mark, a word of its own.
+    let mut aligned = vec![0x82, 202, 0, 6];
+    aligned.extend([0, 0, 0, 1, 1, 2, b'a', b'b', 0, 0, 0, 0]);
+    aligned.extend([0, 0, 0, 2, 1, 2, b'c', b'd', 0, 0, 0, 0]);
+    let Packet::Sdes(sdes) = only(&aligned) else {
+        panic!("not a description");
+    };
+    let names: Vec<_> = sdes.chunks.map(|c| (c.ssrc, c.cname.unwrap())).collect();
+    assert_eq!(names, [(1, &b"ab"[..]), (2, &b"cd"[..])]);
     // Fewer chunks than counted, an item past the end, no end mark.
     two[0] = 0x83;
     assert_eq!(fault(&two), Fault::Truncated);
@@ -353,6 +362,12 @@ fn chunks_are_the_short_ones() {
     // One bit a packet: one chunk for 14 mixed statuses.
     let mixed: Vec<_> = (0..14).map(|n| (n % 2 == 0).then_some(1)).collect();
     assert_eq!(len(&mixed), (20usize + 2 + 7).next_multiple_of(4));
+    // Two bits where large deltas are mixed in: one chunk for 7.
+    let large: Vec<_> = (0..7).map(|n| (n % 2 == 0).then_some(n * 300)).collect();
+    assert_eq!(len(&large), (20usize + 2 + 7).next_multiple_of(4));
+    // A run of 13 before other statuses takes one chunk, not two vectors.
+    let run = [vec![None; 13], vec![Some(-1); 20]].concat();
+    assert_eq!(len(&run), 20 + 4 + 40);
 }
 
 #[test]
