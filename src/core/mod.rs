@@ -7,6 +7,7 @@ mod machine;
 pub mod mail;
 mod media;
 mod stats;
+mod streams;
 mod web;
 
 pub use crate::base::trains;

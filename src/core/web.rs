@@ -225,13 +225,8 @@ impl Core {
             | RoomRequest::SendMessage { operation_id, .. } => {
                 Some(message::refused(operation_id, info::SERVER_FULL))
             }
-            RoomRequest::Publish {
-                media_session_id, ..
-            }
-            | RoomRequest::Play {
-                media_session_id, ..
-            } => Some(message::stream_status(
-                media_session_id,
+            RoomRequest::Open { offer, .. } => Some(message::stream_status(
+                &offer.media_session_id,
                 StreamStatus::Failed,
                 Some(info::SERVER_FULL),
             )),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::base::limits::{MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
 use crate::base::slab::Key;
 use crate::base::time::{Span, Time};
-use crate::room::notice::{MemberState, info};
+use crate::room::notice::{MemberState, StreamStatus, info};
 use crate::room::peer::Peer;
 
 /// A session somewhere in the server: the core its connection lives on, and
@@ -72,6 +72,24 @@ impl Muted {
 pub enum StreamRole {
     Publish,
     Play,
+}
+
+impl StreamRole {
+    /// The status that says media can flow.
+    pub fn begun(self) -> StreamStatus {
+        match self {
+            StreamRole::Publish => StreamStatus::Publishing,
+            StreamRole::Play => StreamStatus::Playing,
+        }
+    }
+
+    /// The status that says the stream ended in order.
+    pub fn ended(self) -> StreamStatus {
+        match self {
+            StreamRole::Publish => StreamStatus::Unpublished,
+            StreamRole::Play => StreamStatus::Stopped,
+        }
+    }
 }
 
 /// How a join ends.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::base::limits::{MEMBER_STREAMS_MAX, SESSION_ROOMS_MAX};
 use crate::base::time::{Span, Time};
-use crate::room::notice::{StreamStatus, info};
+use crate::room::notice::{Notice, StreamStatus, info};
+use crate::room::roster::StreamRole;
 use crate::signal::message::{self, ClientMessage, MessageError, RoomCommand, StreamOffer};
 
 /// What a session asks of a room.
@@ -29,20 +30,12 @@ pub enum RoomRequest {
         to: String,
         text: String,
     },
-    Publish {
-        media_session_id: String,
-        name: String,
-        sdp: String,
+    Open {
+        role: StreamRole,
+        offer: StreamOffer,
     },
-    Play {
-        media_session_id: String,
-        name: String,
-        sdp: String,
-    },
-    Unpublish {
-        media_session_id: String,
-    },
-    Stop {
+    End {
+        role: StreamRole,
         media_session_id: String,
     },
     StreamEvent {
@@ -168,57 +161,70 @@ impl Session {
             } => {
                 self.command(operation_id, command, actions);
             }
-            ClientMessage::Publish(offer) => self.open(offer, StreamStatus::Publishing, actions),
-            ClientMessage::Play(offer) => self.open(offer, StreamStatus::Playing, actions),
+            ClientMessage::Publish(offer) => self.open(offer, StreamRole::Publish, actions),
+            ClientMessage::Play(offer) => self.open(offer, StreamRole::Play, actions),
             ClientMessage::Unpublish { media_session_id } => {
-                self.end(media_session_id, StreamStatus::Unpublished, actions);
+                self.end(media_session_id, StreamRole::Publish, actions);
             }
             ClientMessage::Stop { media_session_id } => {
-                self.end(media_session_id, StreamStatus::Stopped, actions);
+                self.end(media_session_id, StreamRole::Play, actions);
             }
             ClientMessage::StreamEvent {
                 media_session_id,
                 kind,
                 payload,
-            } => {
-                if let Some(room) = self.streams.get(&media_session_id) {
-                    actions.push(SessionAction::Ask {
-                        room: room.clone(),
-                        request: RoomRequest::StreamEvent {
-                            media_session_id,
-                            kind,
-                            payload,
-                        },
-                    });
-                }
-            }
+            } => self.stream_event(media_session_id, kind, payload, actions),
             ClientMessage::AvailableStream {
                 media_session_id,
                 name,
-            } => {
-                // The message names no room: ask the one whose name starts the
-                // stream's, as the SDK builds names.
-                let room = self
-                    .rooms
-                    .iter()
-                    .find(|room| name.starts_with(room.as_str()));
-                actions.push(match room.cloned() {
-                    Some(room) => SessionAction::Ask {
-                        room,
-                        request: RoomRequest::AvailableStream {
-                            media_session_id,
-                            name,
-                        },
-                    },
-                    None => SessionAction::Say(message::render(
-                        &crate::room::notice::Notice::AvailableStream {
-                            media_session_id,
-                            available: false,
-                        },
-                    )),
-                });
-            }
+            } => self.ask_availability(media_session_id, name, actions),
         }
+    }
+
+    fn stream_event(
+        &self,
+        media_session_id: String,
+        kind: String,
+        payload: String,
+        actions: &mut Vec<SessionAction>,
+    ) {
+        if let Some(room) = self.streams.get(&media_session_id) {
+            actions.push(SessionAction::Ask {
+                room: room.clone(),
+                request: RoomRequest::StreamEvent {
+                    media_session_id,
+                    kind,
+                    payload,
+                },
+            });
+        }
+    }
+
+    /// The message names no room: the one asked is the one whose name starts
+    /// the stream's, as the SDK builds names.
+    fn ask_availability(
+        &self,
+        media_session_id: String,
+        name: String,
+        actions: &mut Vec<SessionAction>,
+    ) {
+        let room = self
+            .rooms
+            .iter()
+            .find(|room| name.starts_with(room.as_str()));
+        actions.push(match room.cloned() {
+            Some(room) => SessionAction::Ask {
+                room,
+                request: RoomRequest::AvailableStream {
+                    media_session_id,
+                    name,
+                },
+            },
+            None => SessionAction::Say(message::render(&Notice::AvailableStream {
+                media_session_id,
+                available: false,
+            })),
+        });
     }
 
     fn command(
@@ -266,13 +272,8 @@ impl Session {
         actions.push(SessionAction::Ask { room, request });
     }
 
-    fn open(&mut self, offer: StreamOffer, wanted: StreamStatus, actions: &mut Vec<SessionAction>) {
-        let StreamOffer {
-            media_session_id,
-            name,
-            room,
-            sdp,
-        } = offer;
+    fn open(&mut self, offer: StreamOffer, role: StreamRole, actions: &mut Vec<SessionAction>) {
+        let media_session_id = offer.media_session_id.clone();
         if !self.is_established() {
             actions.push(failed(&media_session_id, "Session not ready"));
             return;
@@ -285,20 +286,9 @@ impl Session {
             actions.push(failed(&media_session_id, info::TOO_MANY_STREAMS));
             return;
         }
-        self.streams.insert(media_session_id.clone(), room.clone());
-        let request = if wanted == StreamStatus::Publishing {
-            RoomRequest::Publish {
-                media_session_id,
-                name,
-                sdp,
-            }
-        } else {
-            RoomRequest::Play {
-                media_session_id,
-                name,
-                sdp,
-            }
-        };
+        let room = offer.room.clone();
+        self.streams.insert(media_session_id, room.clone());
+        let request = RoomRequest::Open { role, offer };
         actions.push(SessionAction::Ask { room, request });
     }
 
@@ -306,24 +296,23 @@ impl Session {
     fn end(
         &mut self,
         media_session_id: String,
-        status: StreamStatus,
+        role: StreamRole,
         actions: &mut Vec<SessionAction>,
     ) {
-        match self.streams.remove(&media_session_id) {
-            Some(room) => {
-                let request = if status == StreamStatus::Unpublished {
-                    RoomRequest::Unpublish { media_session_id }
-                } else {
-                    RoomRequest::Stop { media_session_id }
-                };
-                actions.push(SessionAction::Ask { room, request });
-            }
-            None => {
-                let info = Some(info::STOPPED_BY_USER);
-                let text = message::stream_status(&media_session_id, status, info);
-                actions.push(SessionAction::Say(text));
-            }
-        }
+        actions.push(match self.streams.remove(&media_session_id) {
+            Some(room) => SessionAction::Ask {
+                room,
+                request: RoomRequest::End {
+                    role,
+                    media_session_id,
+                },
+            },
+            None => SessionAction::Say(message::stream_status(
+                &media_session_id,
+                role.ended(),
+                Some(info::STOPPED_BY_USER),
+            )),
+        });
     }
 
     /// A room ended this stream by itself: its id may be used again.
@@ -452,7 +441,8 @@ mod tests {
             r#"{"message":"unPublishStream","data":[{"mediaSessionId":"m"}]}"#,
             &mut actions,
         );
-        let request = RoomRequest::Unpublish {
+        let request = RoomRequest::End {
+            role: StreamRole::Publish,
             media_session_id: "m".into(),
         };
         assert_eq!(

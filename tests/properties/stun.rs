@@ -10,7 +10,7 @@ pub fn check(data: &[u8]) {
     let Ok(scanned) = stun::scan(data) else {
         return;
     };
-    assert!(data.len() >= 20 && data.len() % 4 == 0);
+    assert!(data.len() >= 20 && data.len().is_multiple_of(4));
     assert!(!scanned.local_ufrag.contains(':'));
     // Nobody but the holder of the password makes a tag; with 160 bits of it,
     // no fuzzer either, unless it starts from a seed we sealed.

@@ -1,0 +1,426 @@
+//! The home core's side of streams: publications and plays are opened here,
+//! announced when their keys are there, and ended. Players hear that a stream
+//! stopped before the room hears that it is gone.
+
+use crate::base::slab::Key;
+use crate::base::time::Time;
+use crate::core::border::Outbox;
+use crate::core::machine::Core;
+use crate::core::mail::SessionRef;
+use crate::core::media::ufrag_of;
+use crate::ops::event::Event;
+use crate::proto::ice_lite::IceLite;
+use crate::proto::transport::{Failure, Transport};
+use crate::room::notice::{Notice, StreamStatus, info};
+use crate::room::peer::{Peer, Role};
+use crate::room::publication::{Publication, PublicationSpec};
+use crate::room::roster::{Muted, Stream, StreamRole};
+use crate::room::subscription::{DownTrack, Subscription};
+use crate::room::track::Kind;
+use crate::signal::message::StreamOffer;
+use crate::signal::negotiate::{
+    self, AUDIO_CODECS, LocalDescription, LocalSender, LocalSenders, Negotiated, PublishPolicy,
+    Receivable,
+};
+use crate::wire::sdp::{self, SessionOffer};
+
+/// A stream a member asks for.
+struct Asked {
+    room: String,
+    login: String,
+    from: SessionRef,
+    media_session_id: String,
+    name: String,
+}
+
+impl Core {
+    pub(super) fn open_stream(
+        &mut self,
+        now: Time,
+        from: SessionRef,
+        role: StreamRole,
+        offer: StreamOffer,
+        out: &mut Outbox,
+    ) {
+        let media_session_id = offer.media_session_id.clone();
+        let opened = match self.login_of(&offer.room, from) {
+            None => Err(info::NOT_A_MEMBER),
+            Some(login) => {
+                let asked = Asked {
+                    room: offer.room,
+                    login,
+                    from,
+                    media_session_id: offer.media_session_id,
+                    name: offer.name,
+                };
+                self.try_open(now, asked, role, &offer.sdp)
+            }
+        };
+        let notice = match opened {
+            Ok(sdp) => Notice::RemoteSdp {
+                media_session_id,
+                sdp,
+            },
+            Err(info) => Notice::StreamStatus {
+                media_session_id,
+                status: StreamStatus::Failed,
+                info: Some(info),
+            },
+        };
+        self.tell(from, notice, out);
+    }
+
+    fn try_open(
+        &mut self,
+        now: Time,
+        asked: Asked,
+        role: StreamRole,
+        sdp: &str,
+    ) -> Result<String, &'static str> {
+        let room = self.rooms.get_mut(&asked.room).ok_or(info::NOT_A_MEMBER)?;
+        let refusal =
+            room.roster
+                .refuse_stream(&asked.login, &asked.media_session_id, &asked.name, role);
+        if let Some(info) = refusal {
+            return Err(info);
+        }
+        let offer = sdp::parse(sdp).map_err(|_| info::BAD_OFFER)?;
+        let receivable = Receivable::from_offer(&offer);
+        room.receivable.insert(asked.login.clone(), receivable);
+        match role {
+            StreamRole::Publish => self.open_publication(now, asked, &offer),
+            StreamRole::Play => self.open_play(now, asked, &offer),
+        }
+    }
+
+    fn open_publication(
+        &mut self,
+        now: Time,
+        asked: Asked,
+        offer: &SessionOffer,
+    ) -> Result<String, &'static str> {
+        let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
+        let others = room
+            .receivable
+            .iter()
+            .filter(|(login, _)| **login != asked.login);
+        let video_codecs = negotiate::prefer_common(
+            &self.setup.video_codecs,
+            others.map(|(_, receivable)| receivable),
+        );
+        let policy = PublishPolicy {
+            video_codecs: &video_codecs,
+            audio_codecs: &AUDIO_CODECS,
+            max_bitrate_kbps: self.setup.max_bitrate_kbps,
+        };
+        let negotiated =
+            negotiate::negotiate_publish(offer, &policy).map_err(|error| error.info())?;
+        let spec = PublicationSpec {
+            audio: negotiated.track_spec(Kind::Audio),
+            video: negotiated.track_spec(Kind::Video),
+            reference_times: negotiated.media.iter().any(|media| media.rcvr_rtt),
+            reduced_size: negotiated.media.iter().all(|media| media.rtcp_rsize),
+            max_bitrate_kbps: self.setup.max_bitrate_kbps,
+            cname: self.noise_name(),
+        };
+        let placeholder = Key::from_bits(u64::MAX);
+        let publication = Publication::new(now, placeholder, spec, &mut self.noise);
+        let key = self.media.publications.insert(publication);
+        let key = key.ok_or(info::SERVER_FULL)?;
+        let published = negotiated.published();
+        let senders = LocalSenders::default();
+        let role = Role::Publisher(key);
+        let opened = self.open_peer(now, &asked, role, &negotiated, senders);
+        let Ok((peer, sdp)) = opened else {
+            self.media.publications.remove(key);
+            return opened.map(|(_, sdp)| sdp);
+        };
+        if let Some(publication) = self.media.publications.get_mut(key) {
+            publication.publisher = peer;
+        }
+        if let Some(room) = self.rooms.get_mut(&asked.room) {
+            let id = asked.media_session_id.clone();
+            room.published.insert(id, published);
+        }
+        self.add_stream(asked, peer, StreamRole::Publish);
+        Ok(sdp)
+    }
+
+    fn open_play(
+        &mut self,
+        now: Time,
+        asked: Asked,
+        offer: &SessionOffer,
+    ) -> Result<String, &'static str> {
+        let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
+        let stream = room
+            .roster
+            .publication(&asked.name)
+            .ok_or(info::STREAM_NOT_FOUND)?;
+        if !stream.live {
+            return Err(info::STREAM_NOT_READY);
+        }
+        let published = room
+            .published
+            .get(&stream.media_session_id)
+            .ok_or(info::STREAM_NOT_FOUND)?;
+        let publisher = self.media.peers.get(stream.peer);
+        let Some(Role::Publisher(publication)) = publisher.map(|peer| &peer.role) else {
+            return Err(info::STREAM_NOT_FOUND);
+        };
+        let publication = *publication;
+        let negotiated =
+            negotiate::negotiate_play(offer, published).map_err(|error| error.info())?;
+        let noise = &mut self.noise;
+        let mut down = |kind| {
+            let spec = negotiated.track_spec(kind)?;
+            Some(DownTrack::new(kind, spec, noise))
+        };
+        let (audio, video) = (down(Kind::Audio), down(Kind::Video));
+        let sender = |track: &Option<DownTrack>| {
+            track.as_ref().map(|track| LocalSender {
+                ssrc: track.ssrc,
+                rtx_ssrc: track.spec.rtx_payload_type.map(|_| track.rtx_ssrc),
+            })
+        };
+        let senders = LocalSenders {
+            audio: sender(&audio),
+            video: sender(&video),
+        };
+        let cname = self.noise_name();
+        let stream_name = asked.name.clone();
+        let subscription = Subscription::new(now, publication, stream_name, audio, video, cname);
+        let role = Role::Viewer(Box::new(subscription));
+        let (peer, sdp) = self.open_peer(now, &asked, role, &negotiated, senders)?;
+        if let Some(publication) = self.media.publications.get_mut(publication) {
+            publication.viewers.push(peer);
+        }
+        self.add_stream(asked, peer, StreamRole::Play);
+        Ok(sdp)
+    }
+
+    /// Makes the transport and its answer.
+    fn open_peer(
+        &mut self,
+        now: Time,
+        asked: &Asked,
+        role: Role,
+        negotiated: &Negotiated,
+        senders: LocalSenders,
+    ) -> Result<(Key<Peer>, String), &'static str> {
+        let random = self.secret.ice_chars(6);
+        let password = self.secret.ice_chars(24);
+        let core = self.id();
+        let identity = &self.setup.identity;
+        let cname = match &role {
+            Role::Viewer(subscription) => subscription.cname().to_string(),
+            Role::Publisher(_) => String::new(),
+        };
+        let fingerprints = negotiated.fingerprints.clone();
+        let remote_ufrag = negotiated.ice.ufrag.clone();
+        let key = self.media.peers.insert_with(|key| {
+            let ufrag = ufrag_of(core, key, &random);
+            let ice = IceLite::new(now, ufrag, password, remote_ufrag);
+            Peer {
+                transport: Transport::new(now, identity, ice, fingerprints),
+                role,
+                room: asked.room.clone(),
+                media_session_id: asked.media_session_id.clone(),
+                armed: None,
+            }
+        });
+        let key = key.ok_or(info::SERVER_FULL)?;
+        let session_id = self.noise.next_u64() >> 2;
+        self.rearm_peer(now, key);
+        let peer = self.media.peers.get(key).ok_or(info::SERVER_FULL)?;
+        let (ufrag, pwd) = peer.transport.credentials();
+        let local = LocalDescription {
+            ufrag,
+            pwd,
+            fingerprint_sha256: self.setup.identity.fingerprint,
+            candidates: &self.setup.candidates,
+            session_id,
+            cname: &cname,
+            stream_id: &asked.media_session_id,
+            senders,
+        };
+        Ok((key, negotiate::render_answer(negotiated, &local)))
+    }
+
+    fn add_stream(&mut self, asked: Asked, peer: Key<Peer>, role: StreamRole) {
+        if let Some(room) = self.rooms.get_mut(&asked.room) {
+            room.roster.add_stream(Stream {
+                media_session_id: asked.media_session_id,
+                name: asked.name,
+                login: asked.login,
+                session: asked.from,
+                peer,
+                role,
+                live: false,
+                muted: Muted::default(),
+            });
+        }
+    }
+
+    /// A short random name for RTCP (RFC 7022 section 4.2).
+    fn noise_name(&mut self) -> String {
+        format!("{:016x}", self.noise.next_u64())
+    }
+
+    /// The owner stops its own stream; it is answered even when there is none.
+    pub(super) fn stop(
+        &mut self,
+        room: &str,
+        from: SessionRef,
+        media_session_id: String,
+        role: StreamRole,
+        out: &mut Outbox,
+    ) {
+        let stream = self
+            .rooms
+            .get(room)
+            .and_then(|room| room.roster.stream(&media_session_id));
+        if stream.is_some_and(|stream| stream.session == from) {
+            self.end_stream(room, &media_session_id, out);
+        }
+        let notice = Notice::StreamStatus {
+            media_session_id,
+            status: role.ended(),
+            info: Some(info::STOPPED_BY_USER),
+        };
+        self.tell(from, notice, out);
+    }
+
+    /// Ends a stream and frees its media. Players of a publication hear that it
+    /// stopped, then the room that it is unpublished. The owner hears nothing
+    /// here: why it ended is the caller's to tell.
+    pub(super) fn end_stream(
+        &mut self,
+        room: &str,
+        media_session_id: &str,
+        out: &mut Outbox,
+    ) -> Option<Stream<SessionRef>> {
+        let entry = self.rooms.get_mut(room)?;
+        let stream = entry.roster.remove_stream(media_session_id)?;
+        entry.published.remove(media_session_id);
+        if stream.role == StreamRole::Publish {
+            let plays: Vec<String> = entry
+                .roster
+                .plays_of(&stream.name)
+                .map(|play| play.media_session_id.clone())
+                .collect();
+            for id in plays {
+                if let Some(play) = self.end_stream(room, &id, out) {
+                    let notice = Notice::StreamStatus {
+                        media_session_id: id,
+                        status: StreamStatus::Stopped,
+                        info: Some(info::STOPPED_BY_PUBLISHER),
+                    };
+                    self.tell(play.session, notice, out);
+                }
+            }
+        }
+        self.remove_peer(stream.peer, out);
+        if stream.role == StreamRole::Publish && stream.live {
+            let entry = self.rooms.get(room)?;
+            let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
+            let unpublished = Notice::Unpublished {
+                room: room.to_string(),
+                login: stream.login.clone(),
+                stream: stream.name.clone(),
+            };
+            self.broadcast(others, &unpublished, out);
+            let event = Event::Unpublished {
+                room: room.to_string(),
+                login: stream.login.clone(),
+                stream: stream.name.clone(),
+            };
+            self.event(event, out);
+        }
+        Some(stream)
+    }
+
+    /// A stream's keys are there: its owner, and of a publication the room, hear.
+    pub(super) fn stream_connected(&mut self, key: Key<Peer>, out: &mut Outbox) {
+        let Some(peer) = self.media.peers.get(key) else {
+            return;
+        };
+        let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
+        let Some(entry) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let Some(stream) = entry.roster.set_live(&id).cloned() else {
+            return;
+        };
+        let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
+        let publication = entry.roster.publication(&stream.name);
+        let muted = publication.map(|publication| publication.muted.kinds());
+        let notice = Notice::StreamStatus {
+            media_session_id: id.clone(),
+            status: stream.role.begun(),
+            info: None,
+        };
+        self.tell(stream.session, notice, out);
+        if stream.role == StreamRole::Play {
+            // Who comes late learns what was muted before.
+            for kind in muted.into_iter().flatten() {
+                let notice = Notice::StreamEvent {
+                    media_session_id: id.clone(),
+                    kind: kind.to_string(),
+                    payload: "{}".to_string(),
+                };
+                self.tell(stream.session, notice, out);
+            }
+        }
+        let (login, stream_name) = (stream.login, stream.name);
+        let event = if stream.role == StreamRole::Publish {
+            let published = Notice::Published {
+                room: room.clone(),
+                login: login.clone(),
+                stream: stream_name.clone(),
+            };
+            self.broadcast(others, &published, out);
+            Event::Published {
+                room,
+                login,
+                stream: stream_name,
+            }
+        } else {
+            Event::Playing {
+                room,
+                login,
+                stream: stream_name,
+            }
+        };
+        self.event(event, out);
+    }
+
+    /// A stream's transport ended: its owner hears why, and it is freed.
+    pub(super) fn transport_failed(&mut self, key: Key<Peer>, failure: Failure, out: &mut Outbox) {
+        let Some(peer) = self.media.peers.get(key) else {
+            return;
+        };
+        let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
+        let Some(stream) = self.end_stream(&room, &id, out) else {
+            self.remove_peer(key, out);
+            return;
+        };
+        let status = match failure {
+            Failure::ClosedByPeer => stream.role.ended(),
+            _ => StreamStatus::Failed,
+        };
+        let notice = Notice::StreamStatus {
+            media_session_id: id,
+            status,
+            info: Some(failure.info()),
+        };
+        self.tell(stream.session, notice, out);
+        let event = Event::StreamFailed {
+            room,
+            login: stream.login,
+            stream: stream.name,
+            info: failure.info(),
+        };
+        self.event(event, out);
+    }
+}
