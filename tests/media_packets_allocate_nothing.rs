@@ -2,6 +2,8 @@
 //! protect and unprotect, RTCP into a reused buffer) never allocates once a
 //! stream is known. Counts the allocator's calls of this thread.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

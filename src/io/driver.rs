@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tokio::io::unix::AsyncFd;
+use tokio::task::unconstrained;
 
 use super::Engine;
 use super::office::Office;
@@ -30,22 +31,13 @@ use crate::core::trains::Train;
 
 /// How soon mail or renders that found a full queue are tried again.
 const RETRY: Span = Span::from_ms(1);
+/// Turns that follow each other without a pause share one look at the runtime,
+/// which costs two system calls; connections wait for it this long.
+const BREATH: Span = Span::from_us(200);
 /// From the order to stop until every connection is cut.
 const STOP_GRACE: Span = Span::from_ms(CLOSE_GRACE.as_millis() as u64);
 /// After that, for the cut operations to complete.
 const CUT_GRACE: Span = Span::from_ms(500);
-/// Between two looks at what the kernel dropped.
-const LOSS_LOOK: Span = Span::from_secs(1);
-
-/// Datagrams a core lost before its machine could see them.
-#[derive(Debug, Default)]
-pub struct LossCounters {
-    /// Longer than any datagram can be, or without usable addresses.
-    pub unusable: AtomicU64,
-    /// Dropped by the kernel because a media socket's queue was full.
-    pub kernel: AtomicU64,
-}
-
 /// Everything of a driver except its machine.
 pub struct Seat {
     pub core: CoreId,
@@ -55,7 +47,9 @@ pub struct Seat {
     pub post: Arc<Post<Mail>>,
     pub office: Office,
     pub clock: Clock,
-    pub losses: Arc<LossCounters>,
+    /// Datagrams dropped because they were too long to be ours, or had no
+    /// usable addresses.
+    pub unusable: Arc<AtomicU64>,
 }
 
 pub struct Driver<M> {
@@ -73,7 +67,8 @@ pub struct Driver<M> {
     armed: Option<Time>,
     /// The end of the last turn.
     last: Time,
-    losses_seen: Time,
+    /// The last time the thread's other tasks had a go.
+    breathed: Time,
     /// When connections are cut; set by the order to stop.
     stop_at: Option<Time>,
 }
@@ -93,7 +88,7 @@ impl<M: Machine> Driver<M> {
             timer,
             armed: None,
             last: seat.clock.now(),
-            losses_seen: Time::ZERO,
+            breathed: Time::ZERO,
             stop_at: None,
             seat,
         })
@@ -117,7 +112,6 @@ impl<M: Machine> Driver<M> {
                 self.abandon();
             }
         }
-        self.look_at_losses();
         let idle = self.hub.is_idle();
         match panic {
             Some(panic) => resume_unwind(panic),
@@ -149,9 +143,6 @@ impl<M: Machine> Driver<M> {
         if self.stop_at.is_some_and(|at| at <= self.last) {
             self.hub.cut_all();
         }
-        if self.last.since(self.losses_seen) >= LOSS_LOOK {
-            self.look_at_losses();
-        }
     }
 
     fn handle_datagrams(&mut self, now: Time, report: &mut TurnReport) {
@@ -168,7 +159,7 @@ impl<M: Machine> Driver<M> {
         report.receive_exhausted = received.exhausted;
         if received.unusable > 0 {
             let unusable = u64::from(received.unusable);
-            seat.losses.unusable.fetch_add(unusable, Relaxed);
+            seat.unusable.fetch_add(unusable, Relaxed);
         }
     }
 
@@ -260,17 +251,22 @@ impl<M: Machine> Driver<M> {
     async fn wait(&mut self, panicked: bool) {
         let due = self.set_timer(panicked);
         let slept = Cell::new(false);
-        poll_fn(|cx| {
+        // Unconstrained: the runtime would now and then claim that nothing is
+        // ready to make us yield, which `breathe` does better.
+        let inputs = poll_fn(|cx| {
             if self.poll_inputs(cx) || due {
                 return Poll::Ready(());
             }
             slept.set(true);
             Poll::Pending
-        })
-        .await;
+        });
+        unconstrained(inputs).await;
         self.seat.post.awake(self.seat.core);
-        if !slept.get() {
+        if slept.get() {
+            self.breathed = self.last;
+        } else if self.last.since(self.breathed) >= BREATH {
             self.breathe().await;
+            self.breathed = self.last;
         }
     }
 
@@ -321,13 +317,10 @@ impl<M: Machine> Driver<M> {
                 // tokio-uring submits only when its thread parks, which a
                 // yield does not do: sleep on our own bell, just rung.
                 let bell = &self.bell;
-                poll_fn(|cx| {
-                    let _ = poll_and_clear(bell, cx);
-                    Poll::Ready(())
-                })
-                .await;
+                let stale = poll_fn(|cx| Poll::Ready(poll_and_clear(bell, cx).is_ready()));
+                let _ = unconstrained(stale).await;
                 self.seat.post.ring(self.seat.core);
-                poll_fn(|cx| poll_and_clear(bell, cx)).await;
+                unconstrained(poll_fn(|cx| poll_and_clear(bell, cx))).await;
             }
         }
     }
@@ -350,13 +343,5 @@ impl<M: Machine> Driver<M> {
     fn is_over(&self) -> bool {
         self.stop_at
             .is_some_and(|at| self.hub.is_idle() || at + CUT_GRACE <= self.last)
-    }
-
-    fn look_at_losses(&mut self) {
-        self.losses_seen = self.last;
-        let sockets = self.seat.udp.sockets();
-        let drops = [0, 1].map(|family| sockets.fd(family).map_or(0, sys::socket_drops));
-        let kernel = drops.into_iter().map(u64::from).sum();
-        self.seat.losses.kernel.store(kernel, Relaxed);
     }
 }

@@ -54,6 +54,13 @@ impl StandIn {
                         .fill(number);
                 }
             }
+            // Misses what the kernel cannot keep meanwhile.
+            b"stall" => std::thread::sleep(Duration::from_millis(400)),
+            // Costs more time than it takes to send.
+            [1, ..] => {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_micros(20) {}
+            }
             // Counted, not answered.
             [] | [0, ..] => {}
             _ => out

@@ -3,6 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use crate::base::limits::{DATAGRAM_MAX_BYTES, RECEIVE_BUFFER_BYTES};
+use crate::core::border::Path;
+
 /// Room for any `sockaddr` we use: `sockaddr_in6` has 28 bytes, rounded up so
 /// that what follows it stays aligned.
 pub const NAME_BYTES: usize = 32;
@@ -13,6 +16,11 @@ pub const CONTROL_BYTES: usize = 64;
 /// `cmsg_len` (8), `cmsg_level` (4), `cmsg_type` (4): 64-bit Linux.
 const HEADER_BYTES: usize = 16;
 
+/// `io_uring_recvmsg_out`: lengths of name, control data and payload, and flags.
+const OUT_BYTES: usize = 16;
+const PAYLOAD_AT: usize = OUT_BYTES + NAME_BYTES + CONTROL_BYTES;
+
+const _: () = assert!(RECEIVE_BUFFER_BYTES >= PAYLOAD_AT + DATAGRAM_MAX_BYTES);
 const _: () = assert!(size_of::<libc::cmsghdr>() == HEADER_BYTES);
 const _: () = assert!(size_of::<libc::in_pktinfo>() == 12);
 const _: () = assert!(size_of::<libc::in6_pktinfo>() == 20);
@@ -129,6 +137,26 @@ pub fn read_local(mut control: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// The datagram that a multishot receive left in the first `len` bytes of
+/// `buffer`: `io_uring_recvmsg_out` (four words), name, control data, payload,
+/// the first three of fixed length. `None` if it was longer than any of ours.
+pub fn open_received(buffer: &mut [u8], len: usize) -> Option<(Path, &mut [u8])> {
+    let (front, payload) = buffer.get_mut(..len)?.split_at_mut_checked(PAYLOAD_AT)?;
+    let word = |at| Some(u32::from_ne_bytes(array(front, at)?));
+    let (name_len, control_len, flags) = (word(0)? as usize, word(4)? as usize, word(12)?);
+    if flags & libc::MSG_TRUNC as u32 != 0 || payload.len() > DATAGRAM_MAX_BYTES {
+        return None;
+    }
+    let name = front.get(OUT_BYTES..)?.get(..name_len.min(NAME_BYTES))?;
+    let control = front.get(OUT_BYTES + NAME_BYTES..)?;
+    let control = control.get(..control_len.min(CONTROL_BYTES))?;
+    let path = Path {
+        local: read_local(control)?,
+        remote: read_name(name)?,
+    };
+    Some((path, payload))
+}
+
 fn aligned(len: usize) -> usize {
     len.next_multiple_of(8)
 }
@@ -209,5 +237,36 @@ mod tests {
         }
         assert_eq!(read_local(&[0xff; 64]), None);
         assert_eq!(read_local(&[0; 64]), None);
+    }
+
+    #[test]
+    fn a_received_buffer_is_believed_only_as_far_as_it_goes() {
+        let path = Path {
+            local: [10, 1, 2, 3].into(),
+            remote: ([192, 0, 2, 9], 5_000).into(),
+        };
+        let mut name = Name::EMPTY;
+        let mut control = Control::EMPTY;
+        let name_len = name.write(path.remote) as u32;
+        let control_len = control.write(path.local, None) as u32;
+        let mut buffer = Vec::new();
+        for word in [name_len, control_len, 3, 0] {
+            buffer.extend_from_slice(&word.to_ne_bytes());
+        }
+        buffer.extend_from_slice(&name.0);
+        buffer.extend_from_slice(&control.0);
+        buffer.extend_from_slice(b"abc");
+        let len = buffer.len();
+        let (got, payload) = open_received(&mut buffer, len).unwrap();
+        assert_eq!((got, &*payload), (path, b"abc".as_slice()));
+        for cut in 0..PAYLOAD_AT {
+            assert!(open_received(&mut buffer, cut).is_none());
+        }
+        assert!(open_received(&mut buffer, len + 1).is_none());
+        // Lengths beyond their fields are cut to them.
+        buffer[..8].fill(0xff);
+        assert!(open_received(&mut buffer, len).is_some());
+        buffer[12..16].copy_from_slice(&(libc::MSG_TRUNC as u32).to_ne_bytes());
+        assert!(open_received(&mut buffer, len).is_none());
     }
 }

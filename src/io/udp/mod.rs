@@ -28,6 +28,17 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Other descriptors of the same sockets.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let [four, six] = &self.of;
+        let clone =
+            |socket: &Option<UdpSocket>| socket.as_ref().map(UdpSocket::try_clone).transpose();
+        Ok(Sockets {
+            port: self.port,
+            of: [clone(four)?, clone(six)?],
+        })
+    }
+
     pub fn fd(&self, family: usize) -> Option<RawFd> {
         self.of.get(family)?.as_ref().map(UdpSocket::as_raw_fd)
     }
@@ -74,7 +85,10 @@ pub enum Udp {
 impl Udp {
     /// On io_uring; on the thread that will use it, inside its runtime.
     pub fn on_uring(sockets: Sockets) -> io::Result<Self> {
-        let ring = uring::Ring::new(sockets).map_err(io::Error::from)?;
+        Self::with_ring(uring::Ring::new(sockets)?)
+    }
+
+    fn with_ring(ring: uring::Ring) -> io::Result<Self> {
         let ready = sys::watch(ring.eventfd()?)?;
         Ok(Udp::Uring {
             ring: Box::new(ring),

@@ -7,21 +7,23 @@ use crate::core::trains::TrainCursor;
 use crate::io::sockets::media_socket;
 use crate::io::sys;
 
-/// Runs `test` on each engine, on a fresh loopback socket.
-fn on_both(test: impl Fn(&mut Udp)) {
+/// Runs `test` on each engine, and on the ring of older kernels, on a fresh loopback socket.
+fn on_all(test: impl AsyncFn(&mut Udp)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        for make in [Udp::on_uring, Udp::on_mmsg] {
+        let on_older: fn(Sockets) -> io::Result<Udp> =
+            |sockets| Udp::with_ring(uring::Ring::on(uring::older(), sockets)?);
+        for make in [Udp::on_uring, on_older, Udp::on_mmsg] {
             let socket = media_socket(([127, 0, 0, 1], 0).into()).unwrap();
             let port = socket.local_addr().unwrap().port();
             let sockets = Sockets {
                 port,
                 of: [Some(socket), None],
             };
-            test(&mut make(sockets).unwrap());
+            test(&mut make(sockets).unwrap()).await;
         }
     });
 }
@@ -58,7 +60,7 @@ const NINE: [usize; 9] = [1_200, 1_200, 1_200, 1_200, 1_200, 1_200, 1_200, 1_200
 
 #[test]
 fn trains_to_many_peers_leave_at_once_and_slots_come_back() {
-    on_both(|udp| {
+    on_all(async |udp| {
         let mut trains = Trains::with_slots(2_000);
         let (socket, path) = peer();
         let lens = [100, 100, 60];
@@ -82,7 +84,7 @@ fn trains_to_many_peers_leave_at_once_and_slots_come_back() {
 
 #[test]
 fn a_kernel_that_refuses_to_split_still_gets_the_datagrams_through() {
-    on_both(|udp| {
+    on_all(async |udp| {
         // Without checksums the kernel refuses UDP_SEGMENT with EINVAL.
         let fd = udp.sockets().fd(0).unwrap();
         sys::set_option(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
@@ -146,7 +148,7 @@ fn refusals_are_judged_by_who_could_cause_them() {
 
 #[test]
 fn a_path_we_cannot_send_on_is_counted_as_failed() {
-    on_both(|udp| {
+    on_all(async |udp| {
         let mut trains = Trains::with_slots(8);
         let (socket, path) = peer();
         let foreign = Path {
@@ -174,7 +176,7 @@ fn a_path_we_cannot_send_on_is_counted_as_failed() {
 
 #[test]
 fn receiving_resumes_after_the_buffers_ran_out() {
-    on_both(|udp| {
+    on_all(async |udp| {
         let port = udp.sockets().port;
         let (socket, _) = peer();
         let mut received = 0;
@@ -195,6 +197,34 @@ fn receiving_resumes_after_the_buffers_ran_out() {
         assert_eq!(received, 7_500);
         let is_ring = matches!(udp, Udp::Uring { .. });
         assert_eq!(exhausted > 0, is_ring, "{exhausted}");
+    });
+}
+
+#[test]
+fn a_waiting_core_is_woken_by_each_datagram() {
+    on_all(async |udp| {
+        let port = udp.sockets().port;
+        let (socket, _) = peer();
+        let sender = std::thread::spawn(move || {
+            for _ in 0..50 {
+                socket.send_to(b"wake", ("127.0.0.1", port)).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let mut received = 0;
+        while received < 50 {
+            let ready = tokio::time::timeout(Duration::from_secs(2), udp.readable());
+            ready.await.expect("a lost wake-up");
+            received += udp.receive(256, |_, _| {}).received;
+        }
+        sender.join().unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(20), async {
+            // One stale wake-up is allowed, a stream of them is not.
+            udp.readable().await;
+            udp.receive(256, |_, _| {});
+            udp.readable().await;
+        });
+        assert!(quiet.await.is_err());
     });
 }
 

@@ -13,10 +13,10 @@ use std::sync::atomic::{Ordering, fence};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::batch::{Messages, family};
-use super::message::{CONTROL_BYTES, NAME_BYTES, read_local, read_name};
+use super::message::{CONTROL_BYTES, NAME_BYTES, open_received};
 use super::pool::Pool;
 use super::{Fallback, ReceiveReport, SendReport, Sockets, segment_size};
-use crate::base::limits::{DATAGRAM_MAX_BYTES, RECEIVE_BUFFERS};
+use crate::base::limits::RECEIVE_BUFFERS;
 use crate::core::border::Path;
 use crate::core::trains::{Train, Trains};
 use crate::io::sys;
@@ -28,15 +28,10 @@ const SEND_BATCH: usize = 1_024;
 const COMPLETIONS: u32 = 4_096;
 const GROUP: u16 = 0;
 
-/// `io_uring_recvmsg_out`: four words before the name.
-const OUT_BYTES: usize = 16;
-const PAYLOAD_AT: usize = OUT_BYTES + NAME_BYTES + CONTROL_BYTES;
-
 /// User data: sends carry their batch position, receives this plus the family.
 const RECEIVE: u64 = 1 << 32;
 const CANCEL: u64 = 1 << 33;
 
-const _: () = assert!(PAYLOAD_AT == 112);
 const _: () = assert!(COMPLETIONS as usize >= RECEIVE_BUFFERS as usize + SEND_BATCH);
 
 /// Why a ring could not be made, and at which step.
@@ -87,8 +82,17 @@ pub struct Ring {
 impl Ring {
     /// On the thread that will use it.
     pub fn new(sockets: Sockets) -> Result<Self, RingError> {
+        let ring = newest().or_else(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) => older(),
+            _ => Err(error),
+        });
+        Self::on(ring, sockets)
+    }
+
+    /// On `ring`, freshly made.
+    pub fn on(ring: io::Result<IoUring>, sockets: Sockets) -> Result<Self, RingError> {
         let at = |step| move |error| RingError { step, error };
-        let ring = build().map_err(at("creating a ring (io_uring_setup)"))?;
+        let ring = ring.map_err(at("creating a ring (io_uring_setup)"))?;
         let eventfd = sys::eventfd().map_err(at("creating an eventfd"))?;
         let submitter = ring.submitter();
         submitter
@@ -156,7 +160,8 @@ impl Ring {
             let Some(Received { buffer, len }) = self.received.pop_front() else {
                 break;
             };
-            match self.pool.bytes(buffer).and_then(|bytes| open(bytes, len)) {
+            let bytes = self.pool.bytes(buffer);
+            match bytes.and_then(|bytes| open_received(bytes, len)) {
                 Some((path, bytes)) => {
                     report.received += 1;
                     handle(path, bytes);
@@ -392,48 +397,23 @@ impl Drop for Ring {
     }
 }
 
-/// A ring whose completions are gathered only when asked for (Linux 6.1), or
-/// the nearest older kernels have.
-fn build() -> io::Result<IoUring> {
-    let mut newest = IoUring::builder();
-    newest
+/// A ring whose completions are gathered only when asked for (Linux 6.1).
+fn newest() -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder
         .setup_cqsize(COMPLETIONS)
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_taskrun_flag();
-    newest
-        .build(SEND_BATCH as u32)
-        .or_else(|error| match error.raw_os_error() {
-            Some(libc::EINVAL) => {
-                let mut older = IoUring::builder();
-                older
-                    .setup_cqsize(COMPLETIONS)
-                    .setup_coop_taskrun()
-                    .setup_taskrun_flag();
-                older.build(SEND_BATCH as u32)
-            }
-            _ => Err(error),
-        })
+    builder.build(SEND_BATCH as u32)
 }
 
-/// The datagram in the `len` bytes of `buffer` a receive completed.
-fn open(buffer: &mut [u8], len: usize) -> Option<(Path, &mut [u8])> {
-    let (front, payload) = buffer.get_mut(..len)?.split_at_mut_checked(PAYLOAD_AT)?;
-    let word = |at: usize| -> Option<usize> {
-        let bytes = front.get(at..at + 4)?.try_into().ok()?;
-        usize::try_from(u32::from_ne_bytes(bytes)).ok()
-    };
-    let (name_len, control_len, flags) = (word(0)?, word(4)?, word(12)?);
-    if flags & libc::MSG_TRUNC as usize != 0 || payload.len() > DATAGRAM_MAX_BYTES {
-        return None;
-    }
-    let name = front.get(OUT_BYTES..)?.get(..name_len.min(NAME_BYTES))?;
-    let control = front
-        .get(OUT_BYTES + NAME_BYTES..)?
-        .get(..control_len.min(CONTROL_BYTES))?;
-    let path = Path {
-        local: read_local(control)?,
-        remote: read_name(name)?,
-    };
-    Some((path, payload))
+/// The nearest that Linux 6.0 has.
+pub fn older() -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_cqsize(COMPLETIONS)
+        .setup_coop_taskrun()
+        .setup_taskrun_flag();
+    builder.build(SEND_BATCH as u32)
 }
