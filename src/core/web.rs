@@ -422,10 +422,12 @@ fn answer(request: &http::RequestHead<'_>, from_loopback: bool) -> Answer {
 
 fn asset_response(asset: &web::Asset, keep_alive: bool, head_only: bool) -> Vec<u8> {
     let connection = connection_of(keep_alive);
+    let kind = asset.content_type;
+    let extra = [("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)];
     if head_only {
-        rest::http_response_head(200, asset.content_type, asset.body.len(), connection, &[])
+        rest::http_response_head(200, kind, asset.body.len(), connection, &extra)
     } else {
-        http_response(200, asset.content_type, asset.body, connection, &[])
+        http_response(200, kind, asset.body, connection, &extra)
     }
 }
 

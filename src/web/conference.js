@@ -65,10 +65,9 @@ class LocalCamera {
   publish(room) {
     this._room = room;
     this._stopBtn.disabled = true;
-    const record = element("recordCheckBox", HTMLInputElement).checked;
     const { PUBLISHING, UNPUBLISHED, FAILED } = Ringhall.STREAM_STATUS;
     this._stream = room
-      .publish({ display: this._display, constraints: CAMERA, record, receiveVideo: false, receiveAudio: false })
+      .publish({ display: this._display, constraints: CAMERA, record: false, receiveVideo: false, receiveAudio: false })
       .on(PUBLISHING, (stream) => this._published(stream))
       .on(UNPUBLISHED, (stream) => this._ended(stream))
       .on(FAILED, (stream) => {
@@ -116,7 +115,6 @@ class LocalCamera {
     setStatus("localStatus", stream.status());
     if (this._muted.audio) stream.muteAudio();
     if (this._muted.video) stream.muteVideo();
-    element("recordBadge", HTMLElement).hidden = !stream.getRecordInfo();
     this._refresh();
   }
 
@@ -125,7 +123,6 @@ class LocalCamera {
     if (stream !== this._stream) return;
     this._stream = null;
     if (stream) setStatus("localStatus", stream.status());
-    element("recordBadge", HTMLElement).hidden = true;
     // With the session gone, whether the camera stays open for a rejoin is decided by close().
     if (!stream || !isSessionLost(stream)) Ringhall.releaseLocalMedia(this._display);
     this._refresh();
@@ -287,7 +284,6 @@ class Conference {
   /** @private */
   _prepare() {
     this._url.value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
-    element("token", HTMLInputElement).value = queryParameter("token") || "";
     element("roomHint", HTMLElement).textContent = queryParameter("roomName")
       ? `You are invited to ${this._roomName}.`
       : "A new room is made for you; the link to invite others comes next.";
@@ -342,7 +338,7 @@ class Conference {
     this._joinBtn.textContent = inside ? "Leave" : "Join";
     this._joinBtn.type = inside ? "button" : "submit";
     this._joinBtn.disabled = state === "joining";
-    for (const id of ["login", "url", "token", "recordCheckBox"]) {
+    for (const id of ["login", "url"]) {
       element(id, HTMLInputElement).disabled = state !== "out";
     }
     element("sendMessageBtn", HTMLButtonElement).disabled = !inside;
@@ -394,14 +390,13 @@ class Conference {
   _connect(login) {
     const { ESTABLISHED, DISCONNECTED, FAILED } = Ringhall.SESSION_STATUS;
     const urlServer = this._url.value.trim();
-    const token = element("token", HTMLInputElement).value.trim() || undefined;
     const current = this._session;
     if (current && current.status() === ESTABLISHED) {
       if (current.getServerUrl() === urlServer && current.username() === login) return this._joinRoom(current);
       this._session = null;
       current.disconnect();
     }
-    const session = Ringhall.connect({ urlServer, username: login, token, ...LIVENESS });
+    const session = Ringhall.connect({ urlServer, username: login, ...LIVENESS });
     this._session = session;
     session
       .on(ESTABLISHED, () => {
@@ -414,9 +409,8 @@ class Conference {
 
   /** @private @param {RoomSession} session */
   _joinRoom(session) {
-    const record = element("recordCheckBox", HTMLInputElement).checked;
     session
-      .join({ name: this._roomName, record })
+      .join({ name: this._roomName })
       .on(Ringhall.ROOM_EVENT.STATE, (room) => this._entered(room))
       .on(Ringhall.ROOM_EVENT.JOINED, (participant) => {
         this._stage.show(participant);
