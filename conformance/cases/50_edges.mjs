@@ -207,7 +207,7 @@ const roomEdges = [
   },
   {
     id: 'edge-duplicate-login-token',
-    requirement: 'who brings the token of the session that holds the login takes its place at once',
+    requirement: 'who brings the token of the session that holds the login takes its place at once; the former one hears no more of the room',
     async run(t, { server, ...call }) {
       const room = freshRoom();
       const first = await Wire.join(t, server, 'Mona', room);
@@ -216,9 +216,12 @@ const roomEdges = [
       const second = await Wire.join(t, server, 'Mona', room, first.token);
       assert.ok(Date.now() - began < 1_000, 'at once');
       assert.deepEqual(second.state, [], 'the newcomer is not told of its former self');
-      await until('the former session is closed', () => first.closed !== null);
       const third = await Wire.join(t, server, 'Nils', room);
       assert.deepEqual(third.state, ['Mona']);
+      const sent = await third.command('sendMessage', { roomConfig: { name: room }, to: 'Mona', text: 'which one?' });
+      assert.equal(sent.status, 'ACCEPTED');
+      await second.hearsRoom('MESSAGE', ({ text }) => text === 'which one?');
+      await assert.rejects(first.hearsRoom('MESSAGE', undefined, 200), undefined, 'the former session still hears the room');
       await unharmed(t, { server, ...call });
     },
   },

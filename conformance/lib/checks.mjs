@@ -91,12 +91,13 @@ export async function hears(visitor, selector, hz = TONE_HZ, timeoutMs = 12_000)
 
 /** What flows in one direction on all calls of a visitor, added up per kind. */
 export function totals(stats, direction) {
-  const sums = { audio: { packets: 0, frames: 0 }, video: { packets: 0, frames: 0 } };
+  const sums = { audio: { packets: 0, frames: 0, lost: 0 }, video: { packets: 0, frames: 0, lost: 0 } };
   for (const call of stats) {
     for (const stream of call.streams) {
       if (stream.direction !== direction || !sums[stream.kind]) continue;
       sums[stream.kind].packets += stream.packets;
       sums[stream.kind].frames += stream.frames;
+      sums[stream.kind].lost += stream.lost;
     }
   }
   return sums;

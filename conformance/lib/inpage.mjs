@@ -159,19 +159,14 @@ export async function callStats() {
       bytes: s.bytesReceived ?? s.bytesSent ?? 0,
       lost: s.packetsLost ?? 0,
       frames: s.framesDecoded ?? s.framesEncoded ?? 0,
-      nacks: s.nackCount ?? 0,
-      freezes: s.freezeCount ?? 0,
     }));
     out.push({
       connectionState: call.connectionState,
       tlsVersion: transport?.tlsVersion,
-      dtlsCipher: transport?.dtlsCipher,
       srtpCipher: transport?.srtpCipher,
-      dtlsState: transport?.dtlsState,
       remote: byId.get(pair?.remoteCandidateId)?.address,
       outgoingBitrate: pair?.availableOutgoingBitrate,
       bytesSent: pair?.bytesSent,
-      roundTripMs: pair?.currentRoundTripTime === undefined ? undefined : pair.currentRoundTripTime * 1000,
       streams,
     });
   }

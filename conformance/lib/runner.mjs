@@ -13,7 +13,7 @@ import { within } from './wait.mjs';
 
 const casesFolder = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../cases');
 const CASE_TIMEOUT_MS = 60_000;
-const OUTPUT_TAIL_CHARS = 4_000;
+const OUTPUT_TAIL_CHARS = 1_500;
 const MESSAGE_MAX_CHARS = 2_000;
 
 /**

@@ -140,6 +140,8 @@ pub enum Drop {
     SendFailed,
     /// The receive ring ran out of buffers.
     ReceiveExhausted,
+    /// The socket's receive queue was full.
+    ReceiveFull,
     /// Mail for a core whose mailbox was full for too long.
     MailboxFull,
     /// A publisher's packet with nobody to forward it to.
@@ -147,7 +149,7 @@ pub enum Drop {
 }
 
 impl Drop {
-    pub const ALL: [Drop; 20] = [
+    pub const ALL: [Drop; 21] = [
         Drop::UnknownSource,
         Drop::Malformed,
         Drop::StunUnauthenticated,
@@ -166,6 +168,7 @@ impl Drop {
         Drop::SendFull,
         Drop::SendFailed,
         Drop::ReceiveExhausted,
+        Drop::ReceiveFull,
         Drop::MailboxFull,
         Drop::NoSubscriber,
     ];
@@ -191,6 +194,7 @@ impl Drop {
             Drop::SendFull => "send_full",
             Drop::SendFailed => "send_failed",
             Drop::ReceiveExhausted => "receive_exhausted",
+            Drop::ReceiveFull => "receive_full",
             Drop::MailboxFull => "mailbox_full",
             Drop::NoSubscriber => "no_subscriber",
         }
@@ -205,6 +209,13 @@ impl Counters {
     pub fn drop_many(&mut self, reason: Drop, count: u64) {
         if let Some(counter) = self.drops.get_mut(reason as usize) {
             *counter += count;
+        }
+    }
+
+    /// For a reason that is counted elsewhere: `count` so far.
+    pub fn set_dropped(&mut self, reason: Drop, count: u64) {
+        if let Some(counter) = self.drops.get_mut(reason as usize) {
+            *counter = count;
         }
     }
 

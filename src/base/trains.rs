@@ -9,6 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::limits::{TRAIN_MAX_BYTES, TRAIN_MAX_SEGMENTS, TRAINS_MAX};
+use super::snapshot::Histogram;
 
 /// The two ends of a datagram. The local port is the core's media port; the
 /// local address matters, because a browser discards an answer that comes from
@@ -49,6 +50,8 @@ pub struct Trains {
     turn: u32,
     /// Datagrams refused because no slot was free.
     refused: u64,
+    /// Datagrams per train taken.
+    lengths: Histogram,
 }
 
 impl Trains {
@@ -65,6 +68,7 @@ impl Trains {
             open: Vec::with_capacity(slots),
             turn: 1,
             refused: 0,
+            lengths: Histogram::default(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Trains {
             if train.segments == 0 {
                 self.free.push(train.slot);
             } else {
+                self.lengths.record(train.segments as u64);
                 taken.push(train);
             }
         }
@@ -155,6 +160,11 @@ impl Trains {
     /// Datagrams refused so far because the pool was dry.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Datagrams per train taken so far.
+    pub fn lengths(&self) -> &Histogram {
+        &self.lengths
     }
 
     /// Slots neither open nor taken.

@@ -129,6 +129,12 @@ pub struct TurnReport {
     pub send_failed: u32,
     /// Times the receive ring ran out of buffers.
     pub receive_exhausted: u32,
+    /// Datagrams received that can be none of ours: too long, or without
+    /// usable addresses.
+    pub unusable: u32,
+    /// Datagrams the kernel dropped because a socket's queue was full, seen
+    /// since the last report that said so.
+    pub kernel_dropped: u32,
 }
 
 /// A machine a driver can run: the core, or a stand-in that tests a driver.

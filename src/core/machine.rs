@@ -61,7 +61,6 @@ pub struct Core {
     pub(super) counters: Counters,
     pub(super) turn_us: Histogram,
     pub(super) forward_us: Histogram,
-    pub(super) train_len: Histogram,
     /// Media packets received since the last turn's end.
     pub(super) media_in_turn: u64,
     /// Mail a driver could not deliver yet, as last seen.
@@ -93,7 +92,6 @@ impl Core {
             counters: Counters::default(),
             turn_us: Histogram::default(),
             forward_us: Histogram::default(),
-            train_len: Histogram::default(),
             media_in_turn: 0,
             mail_backlog: 0,
             setup,
@@ -264,6 +262,8 @@ impl Machine for Core {
             (Drop::SendFull, report.send_full),
             (Drop::SendFailed, report.send_failed),
             (Drop::ReceiveExhausted, report.receive_exhausted),
+            (Drop::ReceiveFull, report.kernel_dropped),
+            (Drop::Malformed, report.unusable),
         ];
         for (reason, count) in drops {
             self.counters.drop_many(reason, u64::from(count));

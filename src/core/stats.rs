@@ -69,7 +69,8 @@ impl Core {
     /// This core's state.
     pub fn snapshot(&self, out: &Outbox) -> ServerSnapshot {
         let mut counters = self.counters.clone();
-        counters.drop_many(Drop::PoolDry, 0);
+        // The pool counts for every sender, not only for the fan-out.
+        counters.set_dropped(Drop::PoolDry, out.trains.refused());
         let mut rooms: Vec<RoomSnapshot> = self
             .rooms
             .iter()
@@ -99,7 +100,7 @@ impl Core {
             rooms,
             turn_us: self.turn_us.clone(),
             forward_us: self.forward_us.clone(),
-            train_len: self.train_len.clone(),
+            train_len: out.trains.lengths().clone(),
         }
     }
 

@@ -29,6 +29,9 @@ use crate::core::border::{CoreId, Input, Machine, Outbox, TurnReport};
 use crate::core::mail::Mail;
 use crate::core::trains::Train;
 
+/// How often the kernel is asked what it dropped.
+const DROPS_INTERVAL: Span = Span::from_secs(1);
+
 /// How soon mail or renders that found a full queue are tried again.
 const RETRY: Span = Span::from_ms(1);
 /// Turns that follow each other without a pause share one look at the runtime,
@@ -69,6 +72,8 @@ pub struct Driver<M> {
     last: Time,
     /// The last time the thread's other tasks had a go.
     breathed: Time,
+    /// When the kernel's drop counters were last read, and what they said.
+    drops_seen: (Time, u32),
     /// When connections are cut; set by the order to stop.
     stop_at: Option<Time>,
 }
@@ -89,6 +94,7 @@ impl<M: Machine> Driver<M> {
             armed: None,
             last: seat.clock.now(),
             breathed: Time::ZERO,
+            drops_seen: (Time::ZERO, 0),
             stop_at: None,
             seat,
         })
@@ -137,6 +143,7 @@ impl<M: Machine> Driver<M> {
             self.stop_at = Some(now + STOP_GRACE);
             self.hub.stop(&self.seat.listener);
         }
+        report.kernel_dropped = self.kernel_dropped(now);
         self.last = self.seat.clock.now();
         report.turn = self.last.since(now);
         self.machine.end_turn(&report);
@@ -157,6 +164,7 @@ impl<M: Machine> Driver<M> {
         });
         report.received = received.received;
         report.receive_exhausted = received.exhausted;
+        report.unusable = received.unusable;
         if received.unusable > 0 {
             let unusable = u64::from(received.unusable);
             seat.unusable.fetch_add(unusable, Relaxed);
@@ -218,6 +226,22 @@ impl<M: Machine> Driver<M> {
                 self.machine.handle(now, input, &mut self.outbox);
             }
         }
+    }
+
+    /// Datagrams the kernel dropped for want of room in the sockets' queues,
+    /// since it was last asked; asked now and then only, it costs a system call.
+    fn kernel_dropped(&mut self, now: Time) -> u32 {
+        let (seen, before) = self.drops_seen;
+        if now.since(seen) < DROPS_INTERVAL {
+            return 0;
+        }
+        let sockets = self.seat.udp.sockets();
+        let drops = [0, 1].map(|family| sockets.fd(family).map_or(0, sys::socket_drops));
+        let total = drops
+            .iter()
+            .fold(0_u32, |sum, drops| sum.wrapping_add(*drops));
+        self.drops_seen = (now, total);
+        total.wrapping_sub(before)
     }
 
     /// Does what the machine wants done: media first, it cannot wait.

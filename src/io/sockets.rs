@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::sys;
 use super::udp::Sockets;
@@ -81,7 +82,7 @@ pub fn web_listeners(
     };
     if port != 0 {
         // Alone, without SO_REUSEPORT: fails if anyone listens.
-        web_socket(address, false).map_err(fail(address))?;
+        patiently(|| web_socket(address, false)).map_err(fail(address))?;
     }
     let mut listeners = Vec::with_capacity(cores);
     for _ in 0..cores.max(1) {
@@ -129,7 +130,7 @@ pub fn media_sockets(
             any_media_port(bind_ip)?
         } else {
             let port = u16::try_from(usize::from(from).saturating_add(core)).unwrap_or(u16::MAX);
-            media_port(bind_ip, port)?
+            patiently_port(|| media_port(bind_ip, port))?
         };
         all.push(sockets);
     }
@@ -141,6 +142,36 @@ pub fn media_sockets(
         warn_of_small_buffers(socket, warnings);
     }
     Ok(all)
+}
+
+/// How long a port may still be taken by a server that has just ended: the
+/// kernel closes the sockets of an io_uring a little after its process is gone,
+/// and a restart must not trip over that.
+const TAKEN_MAX: Duration = Duration::from_secs(2);
+const TAKEN_LOOK: Duration = Duration::from_millis(50);
+
+/// Tries again while `taken` says that the port is in use, within bounds.
+fn retried<T, E>(
+    mut bind: impl FnMut() -> Result<T, E>,
+    taken: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let deadline = Instant::now() + TAKEN_MAX;
+    loop {
+        match bind() {
+            Err(error) if taken(&error) && Instant::now() < deadline => {
+                std::thread::sleep(TAKEN_LOOK);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn patiently<T>(bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    retried(bind, |error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn patiently_port<T>(bind: impl FnMut() -> Result<T, PortError>) -> Result<T, PortError> {
+    retried(bind, |error| error.error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn any_media_port(bind_ip: Option<IpAddr>) -> Result<Sockets, PortError> {
