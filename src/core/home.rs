@@ -222,8 +222,13 @@ impl Core {
             let (room, login) = (room.to_string(), login.to_string());
             self.event(Event::Left { room, login, cause }, out);
         }
-        self.rooms
-            .retain(|name, entry| name != room || !entry.roster.is_empty());
+        if self
+            .rooms
+            .get(room)
+            .is_some_and(|entry| entry.roster.is_empty())
+        {
+            self.rooms.remove(room);
+        }
     }
 
     fn send_message(

@@ -352,21 +352,32 @@ impl Core {
             return;
         }
         let mut compound = std::mem::take(&mut self.media.compound);
+        let Peer {
+            transport, role, ..
+        } = peer;
+        let mut send = |compound: &mut Vec<u8>| {
+            if !compound.is_empty() {
+                transport.send_rtcp(compound, &mut out.trains);
+            }
+            compound.clear();
+        };
         compound.clear();
-        match &mut peer.role {
+        match role {
             Role::Publisher(publication) => {
                 if let Some(publication) = self.media.publications.get_mut(*publication) {
                     publication.poll(now, wall, &mut compound);
+                    send(&mut compound);
+                    while publication.poll_feedback(now, wall, &mut compound) {
+                        send(&mut compound);
+                    }
                 }
             }
             Role::Viewer(subscription) => {
                 if let Some(publication) = self.media.publications.get(subscription.publication) {
                     subscription.poll(now, publication, &mut compound);
+                    send(&mut compound);
                 }
             }
-        }
-        if !compound.is_empty() {
-            peer.transport.send_rtcp(&mut compound, &mut out.trains);
         }
         self.media.compound = compound;
     }

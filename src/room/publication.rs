@@ -244,12 +244,13 @@ impl Publication {
 
     /// When [`Publication::poll`] next has something to send.
     pub fn next_due(&self) -> Time {
-        let video = self.track(Kind::Video);
+        // Nothing can be asked of a stream whose SSRC is not known yet.
+        let video = self.track(Kind::Video).filter(|track| track.ssrc.is_some());
         [
             self.feedback.next_due().filter(|_| self.transport_cc),
             video.and_then(|track| track.nack.next_due()),
             video.and_then(|track| track.keyframes.next_due()),
-            self.remb.as_ref().map(RembCap::next_due),
+            video.and_then(|_| self.remb.as_ref().map(RembCap::next_due)),
         ]
         .into_iter()
         .flatten()
@@ -262,11 +263,44 @@ impl Publication {
             self.report_due = now + REPORT_INTERVAL;
             self.write_reports(now, wall, compound);
         }
-        let start = compound.len();
         self.write_requests(now, compound);
-        self.write_estimates(now, compound);
-        if start == 0 && !compound.is_empty() && !self.reduced_size {
-            // A compound packet starts with a report (RFC 3550 section 6.1).
+        self.write_ceiling(now, compound);
+        self.complete(now, wall, compound);
+    }
+
+    /// Writes one transport-wide feedback due at `now`, a packet of its own;
+    /// call until it has none.
+    pub fn poll_feedback(&mut self, now: Time, wall: Ntp, compound: &mut Vec<u8>) -> bool {
+        // Video's SSRC where there is video: it comes last.
+        let mut ssrcs = self.tracks.iter().rev().flatten();
+        let Some(media_ssrc) = ssrcs.find_map(|track| track.ssrc) else {
+            return false;
+        };
+        if !self.transport_cc || !self.feedback.due(now) {
+            return false;
+        }
+        let Some(feedback) = self.feedback.build(now) else {
+            return false;
+        };
+        let head = TransportFeedbackHead {
+            sender_ssrc: self.local_ssrc,
+            media_ssrc,
+            base_sequence: feedback.base_sequence,
+            reference_time: feedback.reference_time_64ms as i32,
+            feedback_count: feedback.count,
+        };
+        let written = rtcp::transport_feedback(compound, &head, feedback.deltas_250us).is_ok();
+        self.complete(now, wall, compound);
+        written
+    }
+
+    /// Without reduced-size RTCP a compound packet starts with a report (RFC
+    /// 3550 section 6.1).
+    fn complete(&mut self, now: Time, wall: Ntp, compound: &mut Vec<u8>) {
+        let starts_with_report = compound
+            .get(1)
+            .is_none_or(|kind| (200..=201).contains(kind));
+        if !self.reduced_size && !starts_with_report {
             let body = std::mem::take(compound);
             self.write_reports(now, wall, compound);
             compound.extend(body);
@@ -331,31 +365,12 @@ impl Publication {
         }
     }
 
-    fn write_estimates(&mut self, now: Time, compound: &mut Vec<u8>) {
-        // Video's where there is video: it comes last.
-        let mut ssrcs = self.tracks.iter().rev().flatten();
-        let Some(media_ssrc) = ssrcs.find_map(|track| track.ssrc) else {
-            return;
-        };
-        if let Some(bitrate_bps) = self.remb.as_mut().and_then(|remb| remb.poll(now)) {
+    /// The operator's ceiling, as the publisher's browser knows it (REMB).
+    fn write_ceiling(&mut self, now: Time, compound: &mut Vec<u8>) {
+        if let Some(media_ssrc) = self.track(Kind::Video).and_then(|track| track.ssrc)
+            && let Some(bitrate_bps) = self.remb.as_mut().and_then(|remb| remb.poll(now))
+        {
             let _ = rtcp::remb(compound, self.local_ssrc, bitrate_bps, &[media_ssrc]);
-        }
-        if !self.transport_cc || !self.feedback.due(now) {
-            return;
-        }
-        while let Some(feedback) = self.feedback.build(now) {
-            let head = TransportFeedbackHead {
-                sender_ssrc: self.local_ssrc,
-                media_ssrc,
-                base_sequence: feedback.base_sequence,
-                reference_time: feedback.reference_time_64ms as i32,
-                feedback_count: feedback.count,
-            };
-            if rtcp::transport_feedback(compound, &head, feedback.deltas_250us).is_err()
-                || compound.len() > crate::base::limits::RTCP_PACKET_MAX_BYTES
-            {
-                break;
-            }
         }
     }
 
