@@ -1,0 +1,1 @@
+//! What must be true of a run, said once for every test.

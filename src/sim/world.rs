@@ -1,0 +1,632 @@
+//! The world of a simulation: the clock, the cores, the browsers, and the heap
+//! of what will happen. Everything that happens at one instant is one turn of
+//! the cores it concerns, as in the drivers: inputs, timers, then the flush.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::base::random::Noise;
+use crate::base::snapshot::ServerSnapshot;
+use crate::base::time::{Span, Time};
+use crate::base::trains::{Train, Trains};
+use crate::core::border::{
+    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, TurnReport,
+};
+use crate::core::{Core, Setup};
+use crate::core::mail::Mail;
+use crate::ops::event::Event;
+use crate::proto::dtls::{Identity, MaxVersion};
+use crate::signal::session::KeepAlive;
+use crate::sim::browser::{Browser, Plan, Workshop, new_address};
+use crate::sim::certificate::{CERTIFICATE_DER, PRIVATE_KEY_DER};
+use crate::sim::net::{Fault, FaultCounts, Faults, Net};
+use crate::sim::peer_connection::{PeerConnection, Role, Turn};
+use crate::sim::trace::{Kind, Trace};
+use crate::wire::codec::VideoCodec;
+use crate::wire::demux;
+
+/// Send trains of one core: more than the busiest instant of a small world needs.
+const TRAIN_SLOTS: usize = 512;
+/// Of a segment of the signalling's TCP, which loses nothing.
+const TCP_DELAY: Span = Span::from_ms(25);
+/// From one core's mailbox to another's.
+const MAIL_DELAY: Span = Span::from_us(20);
+const FIRST_MEDIA_PORT: u16 = 40_000;
+const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
+
+/// What a run is made of. The same options give the same run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub seed: u64,
+    pub cores: u16,
+    /// The newest DTLS version of the server.
+    pub server_dtls: MaxVersion,
+    /// And of the browsers.
+    pub browser_dtls: MaxVersion,
+    /// Browsers to server.
+    pub up: Faults,
+    /// Server to browsers.
+    pub down: Faults,
+}
+
+impl Options {
+    /// One core, 25 ms each way, nothing lost.
+    pub const fn clean(seed: u64) -> Self {
+        Options {
+            seed,
+            cores: 1,
+            server_dtls: MaxVersion::Dtls12,
+            browser_dtls: MaxVersion::Dtls12,
+            up: Faults::clean(Span::from_ms(25)),
+            down: Faults::clean(Span::from_ms(25)),
+        }
+    }
+}
+
+/// A browser's place in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat(pub usize);
+
+pub struct World {
+    pub now: Time,
+    /// Events of all cores, in order.
+    pub events: Vec<(Time, CoreId, Event)>,
+    cores: Vec<CoreSeat>,
+    browsers: Vec<Browser>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    net: Net,
+    trace: Trace,
+    shop: Workshop,
+    noise: Noise,
+    /// Which peer connection has or had an address.
+    addresses: BTreeMap<SocketAddr, (usize, usize)>,
+    connections: BTreeMap<ConnectionId, usize>,
+    connections_made: u64,
+    taken: Vec<Train>,
+}
+
+struct CoreSeat {
+    core: Core,
+    out: Outbox,
+    armed: Option<Time>,
+    touched: bool,
+    report: TurnReport,
+}
+
+struct Scheduled {
+    at: Time,
+    /// Ties break in the order of scheduling.
+    number: u64,
+    what: What,
+}
+
+enum What {
+    ToCore(usize, Path, Vec<u8>),
+    ToPeer(SocketAddr, Vec<u8>),
+    CoreTimer(usize),
+    PeerTimer(usize, usize),
+    Mail(usize, CoreId, Mail),
+    Accepted(usize, ConnectionId, SocketAddr),
+    BytesToCore(usize, ConnectionId, Vec<u8>),
+    ClosedAtCore(usize, ConnectionId, CloseCause),
+    BytesToBrowser(ConnectionId, Bytes),
+    ClosedAtBrowser(ConnectionId),
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl World {
+    pub fn new(options: Options) -> Self {
+        let mut noise = Noise::new(options.seed);
+        // The crate behind DTLS counts in instants; only differences reach it.
+        #[allow(clippy::disallowed_methods)]
+        let zero = Instant::now();
+        let identity = |max_version, seed| {
+            let identity = Identity::new(
+                CERTIFICATE_DER.to_vec(),
+                PRIVATE_KEY_DER.to_vec(),
+                max_version,
+                zero,
+                Some(seed),
+            );
+            // The settings are the same in every run.
+            identity.expect("a fixed configuration")
+        };
+        let server = identity(options.server_dtls, noise.next_u64());
+        let shop = Workshop {
+            identity: identity(options.browser_dtls, noise.next_u64()),
+            up: options.up,
+            down: options.down,
+            next_port: 10_000,
+        };
+        let room_key = noise.next_u64();
+        let cores = (0..options.cores)
+            .map(|core| CoreSeat::new(setup(core, options.cores, &server, room_key, &mut noise)))
+            .collect();
+        World {
+            now: Time::ZERO,
+            events: Vec::new(),
+            cores,
+            browsers: Vec::new(),
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            net: Net::new(noise.next_u64()),
+            trace: Trace::new(),
+            shop,
+            noise,
+            addresses: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            connections_made: 0,
+            taken: Vec::new(),
+        }
+    }
+
+    /// A participant opens a connection, to the next core in turn, and joins.
+    pub fn enter(&mut self, login: &str, room: &str, plan: Plan) -> Seat {
+        let number = self.browsers.len();
+        let seed = self.noise.next_u64();
+        self.browsers
+            .push(Browser::new(number, login, room, plan, seed));
+        self.connect(Seat(number), false);
+        Seat(number)
+    }
+
+    /// Opens a new session of the same browser.
+    pub fn connect(&mut self, seat: Seat, with_token: bool) {
+        let id = ConnectionId(self.connections_made);
+        let core = (self.connections_made % self.cores.len() as u64) as usize;
+        self.connections_made += 1;
+        self.connections.insert(id, seat.0);
+        let address: SocketAddr = ([203, 0, 113, seat.0 as u8], 50_000).into();
+        self.schedule(self.now + TCP_DELAY, What::Accepted(core, id, address));
+        let (now, trace) = (self.now, &mut self.trace);
+        let browser = &mut self.browsers[seat.0];
+        browser.connection = Some((CoreId(core as u16), id));
+        browser.open(now, with_token, trace);
+        self.flush_browser(seat.0);
+    }
+
+    pub fn browser(&self, seat: Seat) -> &Browser {
+        &self.browsers[seat.0]
+    }
+
+    /// Changes a browser from outside, in the middle of a run.
+    pub fn browser_mut(&mut self, seat: Seat) -> &mut Browser {
+        &mut self.browsers[seat.0]
+    }
+
+    pub fn browsers(&self) -> &[Browser] {
+        &self.browsers
+    }
+
+    pub fn leave(&mut self, seat: Seat) {
+        let (now, trace) = (self.now, &mut self.trace);
+        self.browsers[seat.0].leave(now, trace);
+        self.flush_browser(seat.0);
+    }
+
+    pub fn publish(&mut self, seat: Seat) {
+        let (now, trace) = (self.now, &mut self.trace);
+        self.browsers[seat.0].publish(now, &mut self.shop, trace);
+        self.flush_browser(seat.0);
+    }
+
+    pub fn unpublish(&mut self, seat: Seat) {
+        let (now, trace) = (self.now, &mut self.trace);
+        self.browsers[seat.0].stop_streams(now, true, trace);
+        self.flush_browser(seat.0);
+    }
+
+    /// Says any text of the dialect.
+    pub fn say(&mut self, seat: Seat, text: &str) {
+        let (now, trace) = (self.now, &mut self.trace);
+        self.browsers[seat.0].say(now, text, trace);
+        self.flush_browser(seat.0);
+    }
+
+    /// The browser's socket ends: in order, or failing under it.
+    pub fn hang_up(&mut self, seat: Seat, cause: CloseCause) {
+        if let Some((core, id)) = self.browsers[seat.0].connection {
+            self.browsers[seat.0].disconnected();
+            self.connections.remove(&id);
+            let what = What::ClosedAtCore(usize::from(core.0), id, cause);
+            self.schedule(self.now + TCP_DELAY, what);
+        }
+    }
+
+    /// The page is closed: every peer connection with it.
+    pub fn close_peers(&mut self, seat: Seat) {
+        for peer in 0..self.browsers[seat.0].peers.len() {
+            self.browsers[seat.0].peers[peer].close();
+            self.flush_peer(seat.0, peer);
+        }
+    }
+
+    /// A router on the way gives the browser's peer connections new addresses;
+    /// the browser does not notice.
+    pub fn rebind(&mut self, seat: Seat) {
+        for peer in 0..self.browsers[seat.0].peers.len() {
+            let address = new_address(seat.0, &mut self.shop);
+            self.net.count(Fault::Rebind);
+            self.browsers[seat.0].peers[peer].address = address;
+            self.addresses.insert(address, (seat.0, peer));
+        }
+    }
+
+    /// The browser is gone without a word; its socket stays open and silent.
+    pub fn vanish(&mut self, seat: Seat) {
+        let browser = &mut self.browsers[seat.0];
+        browser.plan.pongs = false;
+        for peer in &mut browser.peers {
+            peer.silence.vanished = true;
+        }
+    }
+
+    /// Sets the faults of every path of a browser.
+    pub fn set_faults(&mut self, seat: Seat, up: Faults, down: Faults) {
+        for peer in &mut self.browsers[seat.0].peers {
+            peer.up.faults = up;
+            peer.down.faults = down;
+        }
+    }
+
+    /// A datagram from anywhere reaches a core's media port now.
+    pub fn inject(&mut self, core: CoreId, remote: SocketAddr, datagram: Vec<u8>) {
+        let path = Path {
+            local: SERVER,
+            remote,
+        };
+        let what = What::ToCore(usize::from(core.0), path, datagram);
+        self.schedule(self.now, what);
+    }
+
+    pub fn run_for(&mut self, span: Span) {
+        self.run_until(self.now + span);
+    }
+
+    /// Lets everything happen up to and at `end`.
+    pub fn run_until(&mut self, end: Time) {
+        while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            self.now = at;
+            while self.next_at() == Some(at) {
+                if let Some(Reverse(next)) = self.queue.pop() {
+                    self.dispatch(next.what);
+                }
+            }
+            for core in 0..self.cores.len() {
+                if self.cores[core].touched {
+                    self.end_turn(core);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    /// One turn without events, for what was changed from outside.
+    pub fn shut_down(&mut self) {
+        for core in 0..self.cores.len() {
+            let seat = &mut self.cores[core];
+            seat.core.shut_down(self.now, &mut seat.out);
+            self.end_turn(core);
+        }
+    }
+
+    pub fn core_count(&self) -> usize {
+        self.cores.len()
+    }
+
+    pub fn snapshots(&self) -> Vec<ServerSnapshot> {
+        let seats = self.cores.iter();
+        seats.map(|seat| seat.core.snapshot(&seat.out)).collect()
+    }
+
+    /// What cores still hold, send trains and timers included.
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for (number, seat) in self.cores.iter().enumerate() {
+            for (what, count) in seat.core.leftovers() {
+                left.push(format!("core {number}: {count} {what}"));
+            }
+            let missing = TRAIN_SLOTS - seat.out.trains.free_slots();
+            if missing > 0 {
+                left.push(format!("core {number}: {missing} send trains"));
+            }
+            let refused = seat.out.trains.refused();
+            if refused > 0 {
+                left.push(format!("core {number}: {refused} datagrams refused"));
+            }
+            let timers = seat.core.snapshot(&seat.out).gauges.timers;
+            if timers > 0 {
+                left.push(format!("core {number}: {timers} timers"));
+            }
+        }
+        left
+    }
+
+    pub fn fault_counts(&self) -> &FaultCounts {
+        self.net.counts()
+    }
+
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    pub fn trace_entries(&self) -> u64 {
+        self.trace.entries()
+    }
+
+    fn next_at(&self) -> Option<Time> {
+        self.queue.peek().map(|Reverse(next)| next.at)
+    }
+
+    fn schedule(&mut self, at: Time, what: What) {
+        self.scheduled += 1;
+        let number = self.scheduled;
+        self.queue.push(Reverse(Scheduled { at, number, what }));
+    }
+
+    fn dispatch(&mut self, what: What) {
+        match what {
+            What::ToCore(core, path, mut bytes) => {
+                self.cores[core].report.received += 1;
+                let bytes = &mut bytes;
+                self.input(core, Input::Datagram { path, bytes });
+            }
+            What::ToPeer(address, bytes) => self.deliver(address, bytes),
+            What::CoreTimer(core) => {
+                if self.cores[core].armed == Some(self.now) {
+                    self.cores[core].armed = None;
+                    self.cores[core].touched = true;
+                }
+            }
+            What::PeerTimer(browser, peer) => {
+                let connection = &mut self.browsers[browser].peers[peer];
+                if connection.armed == Some(self.now) {
+                    connection.armed = None;
+                    self.with_peer(browser, peer, PeerConnection::advance);
+                }
+            }
+            What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
+            What::Accepted(core, connection, peer) => {
+                self.input(core, Input::Accepted { connection, peer });
+            }
+            What::BytesToCore(core, connection, bytes) => {
+                let bytes = &bytes;
+                self.input(core, Input::Bytes { connection, bytes });
+            }
+            What::ClosedAtCore(core, connection, cause) => {
+                self.input(core, Input::Closed { connection, cause });
+            }
+            What::BytesToBrowser(connection, bytes) => {
+                if let Some(&browser) = self.connections.get(&connection) {
+                    let (now, shop) = (self.now, &mut self.shop);
+                    self.browsers[browser].read(now, &bytes, shop, &mut self.trace);
+                    self.flush_browser(browser);
+                }
+            }
+            What::ClosedAtBrowser(connection) => {
+                if let Some(browser) = self.connections.remove(&connection) {
+                    self.browsers[browser].disconnected();
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, core: usize, input: Input<'_>) {
+        let seat = &mut self.cores[core];
+        seat.core.handle(self.now, input, &mut seat.out);
+        seat.touched = true;
+    }
+
+    fn deliver(&mut self, address: SocketAddr, mut bytes: Vec<u8>) {
+        if let Some(&(browser, peer)) = self.addresses.get(&address)
+            && self.browsers[browser].peers[peer].address == address
+        {
+            self.with_peer(browser, peer, |peer, turn| peer.receive(turn, &mut bytes));
+        }
+    }
+
+    fn with_peer(
+        &mut self,
+        browser: usize,
+        peer: usize,
+        act: impl FnOnce(&mut PeerConnection, &mut Turn<'_>),
+    ) {
+        let wall = self.browsers[browser].wall(self.now);
+        let mut turn = Turn {
+            now: self.now,
+            wall,
+            who: browser,
+            trace: &mut self.trace,
+        };
+        act(&mut self.browsers[browser].peers[peer], &mut turn);
+        self.flush_peer(browser, peer);
+    }
+
+    /// Sends what a peer connection left to send and arms its timer.
+    fn flush_peer(&mut self, browser: usize, peer: usize) {
+        let connection = &mut self.browsers[browser].peers[peer];
+        let outbox = connection.take_outbox();
+        let path = Path {
+            local: SERVER,
+            remote: connection.address,
+        };
+        let server = connection.server();
+        let mut arrivals = Vec::new();
+        for datagram in outbox {
+            self.net
+                .carry(self.now, &mut connection.up, datagram, |at, bytes| {
+                    arrivals.push((at, bytes));
+                });
+        }
+        let due = connection.next_due().map(|due| due.max(self.now));
+        let arm = due.filter(|due| connection.armed.is_none_or(|armed| *due < armed));
+        if arm.is_some() {
+            connection.armed = arm;
+        }
+        let core = server.map(|server| usize::from(server.port() - FIRST_MEDIA_PORT));
+        for (at, bytes) in arrivals {
+            if let Some(core) = core.filter(|core| *core < self.cores.len()) {
+                self.schedule(at, What::ToCore(core, path, bytes));
+            }
+        }
+        if let Some(due) = arm {
+            self.schedule(due, What::PeerTimer(browser, peer));
+        }
+    }
+
+    /// Sends what a browser left to say, and gives new peer connections their
+    /// place in the world.
+    fn flush_browser(&mut self, browser: usize) {
+        let output = self.browsers[browser].take_output();
+        if let Some((core, id)) = self.browsers[browser].connection
+            && !output.is_empty()
+        {
+            let what = What::BytesToCore(usize::from(core.0), id, output);
+            self.schedule(self.now + TCP_DELAY, what);
+        }
+        for peer in 0..self.browsers[browser].peers.len() {
+            let address = self.browsers[browser].peers[peer].address;
+            self.addresses.insert(address, (browser, peer));
+            self.flush_peer(browser, peer);
+        }
+    }
+
+    /// The end of a core's turn: its timers, then everything it wants done.
+    fn end_turn(&mut self, core: usize) {
+        let now = self.now;
+        let seat = &mut self.cores[core];
+        seat.touched = false;
+        if seat.core.next_deadline().is_some_and(|due| due <= now) {
+            seat.core.advance(now, &mut seat.out);
+        }
+        self.flush_trains(core);
+        let from = CoreId(core as u16);
+        let out = &mut self.cores[core].out;
+        let writes = std::mem::take(&mut out.writes);
+        let closes = std::mem::take(&mut out.closes);
+        let mail = std::mem::take(&mut out.mail);
+        let events = std::mem::take(&mut out.events);
+        // Nobody here asks for pages of operators.
+        out.renders.clear();
+        for (id, bytes) in writes {
+            self.schedule(now + TCP_DELAY, What::BytesToBrowser(id, bytes));
+        }
+        for id in closes {
+            self.schedule(now + TCP_DELAY, What::ClosedAtBrowser(id));
+            let closed = What::ClosedAtCore(core, id, CloseCause::Ended);
+            self.schedule(now + TCP_DELAY, closed);
+        }
+        for (to, mail) in mail {
+            let what = What::Mail(usize::from(to.0), from, mail);
+            self.schedule(now + MAIL_DELAY, what);
+        }
+        for event in events {
+            self.trace
+                .note(now, core, Kind::Event, event.to_string().as_bytes());
+            self.events.push((now, from, event));
+        }
+        let seat = &mut self.cores[core];
+        let report = std::mem::take(&mut seat.report);
+        seat.core.end_turn(&report);
+        if let Some(due) = seat.core.next_deadline().map(|due| due.max(now))
+            && seat.armed.is_none_or(|armed| due < armed)
+        {
+            seat.armed = Some(due);
+            self.schedule(due, What::CoreTimer(core));
+        }
+    }
+
+    fn flush_trains(&mut self, core: usize) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.cores[core].out.trains.take(&mut taken);
+        let mut arrivals = Vec::new();
+        for train in taken.drain(..) {
+            let seat = &mut self.cores[core];
+            seat.report.trains += 1;
+            let bytes = seat.out.trains.bytes(&train);
+            for datagram in bytes.chunks(train.segment_bytes) {
+                seat.report.datagrams_sent += 1;
+                let remote = train.path.remote;
+                let Some(&(browser, peer)) = self.addresses.get(&remote) else {
+                    continue;
+                };
+                let peer = &mut self.browsers[browser].peers[peer];
+                if let Role::Viewer(viewer) = &mut peer.role
+                    && demux::classify(datagram) == demux::Kind::Rtp
+                {
+                    viewer.egress.on_wire(self.now, datagram);
+                }
+                let datagram = datagram.to_vec();
+                self.net
+                    .carry(self.now, &mut peer.down, datagram, |at, bytes| {
+                        arrivals.push((at, remote, bytes));
+                    });
+            }
+            seat.out.trains.release(train);
+        }
+        self.taken = taken;
+        for (at, remote, bytes) in arrivals {
+            self.schedule(at, What::ToPeer(remote, bytes));
+        }
+    }
+}
+
+impl CoreSeat {
+    fn new(setup: Setup) -> Self {
+        let mut out = Outbox::new();
+        out.trains = Trains::with_slots(TRAIN_SLOTS);
+        CoreSeat {
+            core: Core::new(Time::ZERO, setup),
+            out,
+            armed: None,
+            touched: false,
+            report: TurnReport::default(),
+        }
+    }
+}
+
+fn setup(core: u16, cores: u16, identity: &Identity, room_key: u64, noise: &mut Noise) -> Setup {
+    let mut seed = [0; 32];
+    for byte in &mut seed {
+        *byte = noise.below(256) as u8;
+    }
+    Setup {
+        core: CoreId(core),
+        cores,
+        candidates: vec![SocketAddr::new(SERVER, FIRST_MEDIA_PORT + core)],
+        identity: identity.clone(),
+        video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
+        max_bitrate_kbps: None,
+        keep_alive: KeepAlive {
+            interval: Span::from_secs(5),
+            probes: 3,
+        },
+        unix_us_at_zero: 1_700_000_000_000_000,
+        seed,
+        room_key,
+    }
+}
