@@ -47,7 +47,7 @@ pub fn forward(
 }
 
 /// One packet to one viewer; `Ok(false)` when the viewer does not take this
-/// track or is not connected yet.
+/// track. A viewer not connected yet is nobody to forward to.
 fn send(
     peer: &mut Peer,
     arrived: Arrived,
@@ -62,7 +62,7 @@ fn send(
         return Ok(false);
     };
     if !subscription.live {
-        return Ok(false);
+        return Err(Drop::NoSubscriber);
     }
     let Some(track) = subscription.track_mut(arrived.kind) else {
         return Ok(false);
