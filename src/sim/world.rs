@@ -16,8 +16,8 @@ use crate::base::trains::{Train, Trains};
 use crate::core::border::{
     CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, TurnReport,
 };
-use crate::core::{Core, Setup};
 use crate::core::mail::Mail;
+use crate::core::{Core, Setup};
 use crate::ops::event::Event;
 use crate::proto::dtls::{Identity, MaxVersion};
 use crate::signal::session::KeepAlive;
@@ -199,6 +199,8 @@ impl World {
         let id = ConnectionId(self.connections_made);
         let core = (self.connections_made % self.cores.len() as u64) as usize;
         self.connections_made += 1;
+        // An older socket is abandoned: still open, read by nobody.
+        self.connections.retain(|_, browser| *browser != seat.0);
         self.connections.insert(id, seat.0);
         let address: SocketAddr = ([203, 0, 113, seat.0 as u8], 50_000).into();
         self.schedule(self.now + TCP_DELAY, What::Accepted(core, id, address));
@@ -276,11 +278,9 @@ impl World {
         }
     }
 
-    /// The browser is gone without a word; its socket stays open and silent.
+    /// The browser's media is gone without a word; its socket lives on.
     pub fn vanish(&mut self, seat: Seat) {
-        let browser = &mut self.browsers[seat.0];
-        browser.plan.pongs = false;
-        for peer in &mut browser.peers {
+        for peer in &mut self.browsers[seat.0].peers {
             peer.silence.vanished = true;
         }
     }

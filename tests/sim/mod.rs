@@ -1,0 +1,58 @@
+//! What the simulated tests share: spans, a rough network, and the end of
+//! every run, at which nothing may be left.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use ringhall::base::time::Span;
+use ringhall::core::CloseCause;
+use ringhall::sim::net::Faults;
+use ringhall::sim::oracle;
+use ringhall::sim::world::{Options, Seat, World};
+
+pub const FRAME: Span = Span::from_us(33_333);
+
+pub const fn ms(ms: u64) -> Span {
+    Span::from_ms(ms)
+}
+
+pub const fn secs(secs: u64) -> Span {
+    Span::from_secs(secs)
+}
+
+/// Some of every fault a path can have by itself.
+pub fn rough(options: Options) -> Options {
+    let faults = |delay| Faults {
+        jitter: ms(10),
+        reorder_ppm: 10_000,
+        duplicate_ppm: 10_000,
+        corrupt_ppm: 5_000,
+        ..Faults::losing(delay, 20_000)
+    };
+    Options {
+        up: faults(options.up.delay),
+        down: faults(options.down.delay),
+        ..options
+    }
+}
+
+#[track_caller]
+pub fn expect_nothing(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Everybody leaves and hangs up; after the longest timer nothing is left.
+#[track_caller]
+pub fn everybody_leaves(world: &mut World) {
+    let seats: Vec<Seat> = (0..world.browsers().len()).map(Seat).collect();
+    for seat in &seats {
+        world.leave(*seat);
+    }
+    world.run_for(secs(1));
+    for seat in &seats {
+        world.close_peers(*seat);
+        world.hang_up(*seat, CloseCause::Ended);
+    }
+    world.run_for(secs(45));
+    expect_nothing(oracle::everything_is_legal(world));
+    expect_nothing(oracle::nothing_is_left(world));
+}
