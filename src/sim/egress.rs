@@ -204,3 +204,116 @@ fn elapsed_us(from: Ntp, to: Ntp) -> i64 {
     let units = to.to_bits().wrapping_sub(from.to_bits()) as i64;
     ((i128::from(units) * 1_000_000) >> 32) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::rtcp::{self, Packet, SenderInfo};
+
+    const AUDIO: u32 = 1;
+    const VIDEO: u32 = 2;
+
+    fn egress() -> Egress {
+        let section = |payload_types: &[u8], ssrcs: &[u32]| AnsweredSection {
+            payload_types: payload_types.to_vec(),
+            mid: "0".into(),
+            extension_ids: vec![4],
+            ssrcs: ssrcs.to_vec(),
+        };
+        Egress::new(&Answer {
+            ufrag: String::new(),
+            password: String::new(),
+            fingerprint: [0; 32],
+            candidate: ([0, 0, 0, 0], 1).into(),
+            audio: section(&[111], &[AUDIO]),
+            video: section(&[96, 97], &[VIDEO, 3]),
+        })
+    }
+
+    fn packet(ssrc: u32, payload_type: u8, sequence: u16, timestamp: u32) -> Vec<u8> {
+        let mut packet = vec![0x80, payload_type];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
+        packet
+    }
+
+    /// What is found when the packets leave in this order.
+    fn found(packets: &[Vec<u8>]) -> usize {
+        let mut egress = egress();
+        for packet in packets {
+            egress.on_wire(Time::ZERO, packet);
+        }
+        check_egress(&egress).len()
+    }
+
+    #[test]
+    fn a_legal_stream_is_left_alone() {
+        let video = |sequence, timestamp| packet(VIDEO, 96, sequence, timestamp);
+        let wraps = [(65_534, u32::MAX), (65_535, u32::MAX), (0, 2), (1, 9)];
+        let packets: Vec<_> = wraps.into_iter().map(|(s, t)| video(s, t)).collect();
+        assert_eq!(found(&packets), 0);
+        // Late and between its neighbours.
+        assert_eq!(found(&[video(7, 5), video(9, 9), video(8, 9)]), 0);
+    }
+
+    #[test]
+    fn each_planted_fault_is_found() {
+        let video = |sequence, timestamp| packet(VIDEO, 96, sequence, timestamp);
+        let mut extended = vec![0x90, 96, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2];
+        extended.extend([0xbe, 0xde, 0, 1, 0x30, 1, 0, 0]);
+        for planted in [
+            vec![video(5, 0), video(5, 0)],
+            vec![video(5, 9), video(6, 8)],
+            vec![video(5, 9), video(7, 12), video(6, 13)],
+            vec![video(5, 0), video(4_000, 0)],
+            vec![packet(VIDEO, 98, 5, 0)],
+            vec![packet(9, 96, 5, 0)],
+            vec![extended],
+            vec![vec![0x80]],
+        ] {
+            assert_eq!(found(&planted), 1, "{planted:?}");
+        }
+    }
+
+    #[test]
+    fn video_begins_with_a_key_frame_and_nothing_follows_a_bye() {
+        let mut egress = egress();
+        egress.on_wire(Time::ZERO, &packet(VIDEO, 96, 5, 0));
+        egress.on_video(Time::ZERO, 6, VIDEO, &[0x10, 1]);
+        egress.on_video(Time::ZERO, 5, VIDEO, &[0x10, 0]);
+        assert!(check_egress(&egress).is_empty());
+        egress.on_video(Time::ZERO, 5, VIDEO, &[0x10, 1]);
+        assert_eq!(check_egress(&egress).len(), 1);
+        egress.on_bye([VIDEO].into_iter());
+        egress.on_wire(Time::ZERO, &packet(VIDEO, 96, 6, 0));
+        assert_eq!(check_egress(&egress).len(), 2);
+    }
+
+    #[test]
+    fn reports_keep_to_one_clock() {
+        let found = |pairs: &[(u64, u32)]| {
+            let mut egress = egress();
+            for (us, rtp_timestamp) in pairs {
+                let info = SenderInfo {
+                    ssrc: VIDEO,
+                    ntp: Ntp::from_unix_us(*us),
+                    rtp_timestamp: *rtp_timestamp,
+                    packet_count: 0,
+                    octet_count: 0,
+                };
+                let mut compound = Vec::new();
+                rtcp::sender_report(&mut compound, &info, &[]).unwrap();
+                for read in rtcp::packets(&compound) {
+                    if let Ok(Packet::SenderReport(report)) = read {
+                        egress.on_sender_report(Time::ZERO, &report);
+                    }
+                }
+            }
+            check_egress(&egress).len()
+        };
+        assert_eq!(found(&[(1_000_000, 0), (2_000_000, 90_000)]), 0);
+        assert_eq!(found(&[(1_000_000, 0), (2_000_000, 90_300)]), 1);
+        assert_eq!(found(&[(2_000_000, 90_000), (1_000_000, 0)]), 1);
+    }
+}

@@ -88,6 +88,8 @@ pub struct World {
     connections: BTreeMap<ConnectionId, usize>,
     connections_made: u64,
     taken: Vec<Train>,
+    /// Datagrams toward cores, held back instead of handled.
+    held: Option<Vec<(Path, Vec<u8>)>>,
 }
 
 struct CoreSeat {
@@ -181,6 +183,7 @@ impl World {
             connections: BTreeMap::new(),
             connections_made: 0,
             taken: Vec::new(),
+            held: None,
         }
     }
 
@@ -303,6 +306,19 @@ impl World {
         self.schedule(self.now, what);
     }
 
+    /// Lets time pass while everything sent toward the cores is held back, and
+    /// hands it out: for a test that feeds a core by hand.
+    pub fn run_holding(&mut self, span: Span) -> Vec<(Path, Vec<u8>)> {
+        self.held = Some(Vec::new());
+        self.run_for(span);
+        self.held.take().unwrap_or_default()
+    }
+
+    pub fn core_mut(&mut self, core: CoreId) -> (&mut Core, &mut Outbox) {
+        let seat = &mut self.cores[usize::from(core.0)];
+        (&mut seat.core, &mut seat.out)
+    }
+
     pub fn run_for(&mut self, span: Span) {
         self.run_until(self.now + span);
     }
@@ -325,7 +341,7 @@ impl World {
         self.now = end;
     }
 
-    /// One turn without events, for what was changed from outside.
+    /// Every core stops, as on SIGTERM.
     pub fn shut_down(&mut self) {
         for core in 0..self.cores.len() {
             let seat = &mut self.cores[core];
@@ -391,6 +407,9 @@ impl World {
     fn dispatch(&mut self, what: What) {
         match what {
             What::ToCore(core, path, mut bytes) => {
+                if let Some(held) = &mut self.held {
+                    return held.push((path, bytes));
+                }
                 self.cores[core].report.received += 1;
                 let bytes = &mut bytes;
                 self.input(core, Input::Datagram { path, bytes });

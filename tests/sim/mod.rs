@@ -2,6 +2,12 @@
 //! every run, at which nothing may be left.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a sweep is asked for from outside"
+)]
+
+use std::ops::Range;
 
 use ringhall::base::time::Span;
 use ringhall::core::CloseCause;
@@ -55,4 +61,13 @@ pub fn everybody_leaves(world: &mut World) {
     world.run_for(secs(45));
     expect_nothing(oracle::everything_is_legal(world));
     expect_nothing(oracle::nothing_is_left(world));
+}
+
+/// The seeds of a test: the constants, or for a sweep `RINGHALL_SEEDS=from..to`.
+pub fn seeds(constants: Range<u64>) -> Range<u64> {
+    let asked = std::env::var("RINGHALL_SEEDS").ok().and_then(|asked| {
+        let (from, to) = asked.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    asked.unwrap_or(constants)
 }

@@ -1,0 +1,93 @@
+//! Once streams flow, a media datagram makes its way through a core to ten
+//! viewers and out as trains without one allocation. Counts the allocator's
+//! calls of this thread.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use ringhall::base::time::Span;
+use ringhall::core::{CoreId, Input, Machine};
+use ringhall::sim::browser::Plan;
+use ringhall::sim::world::{Options, World};
+use ringhall::wire::demux::{self, Kind};
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system allocator unchanged; the counter is a
+// thread-local without destructor, so counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn calls() -> u64 {
+    CALLS.with(Cell::get)
+}
+
+const VIEWERS: u64 = 10;
+const PACKETS: usize = 1_000;
+
+#[test]
+fn the_counter_counts() {
+    let before = calls();
+    drop(std::hint::black_box(vec![0u8; 100]));
+    assert_eq!(calls(), before + 1);
+}
+
+#[test]
+fn a_media_datagram_reaches_ten_viewers_without_allocating() {
+    let mut world = World::new(Options::clean(1));
+    let ann = world.enter("ann", "room", Plan::STAGE);
+    for viewer in 0..VIEWERS {
+        world.enter(&format!("viewer {viewer}"), "room", Plan::AUDIENCE);
+    }
+    world.run_for(Span::from_secs(5));
+    let publisher = world.browser(ann).peers[0].address;
+    let mut media = world.run_holding(Span::from_secs(6));
+    media.retain(|(path, bytes)| path.remote == publisher && demux::classify(bytes) == Kind::Rtp);
+    assert!(media.len() > PACKETS, "only {} packets", media.len());
+    let start = world.now;
+    let (core, out) = world.core_mut(CoreId(0));
+    let forwarded = core.snapshot(out).counters.media_packets_forwarded;
+    let mut taken = Vec::with_capacity(64);
+    let mut handling = 0;
+    for (number, (path, bytes)) in (0u64..).zip(media.iter_mut().take(PACKETS)) {
+        let now = start + Span::from_ms(5 * number);
+        let before = calls();
+        let path = *path;
+        core.handle(now, Input::Datagram { path, bytes }, out);
+        out.trains.take(&mut taken);
+        handling += calls() - before;
+        taken.drain(..).for_each(|train| out.trains.release(train));
+        // Timers are not counted: among them are pings of WebSocket sessions.
+        core.advance(now, out);
+        out.trains.take(&mut taken);
+        taken.drain(..).for_each(|train| out.trains.release(train));
+    }
+    let now = core.snapshot(out).counters.media_packets_forwarded;
+    assert_eq!(now - forwarded, VIEWERS * PACKETS as u64, "each to each");
+    assert_eq!(handling, 0, "handling {PACKETS} packets allocates");
+}
