@@ -56,12 +56,12 @@ impl Egress {
             (StreamKind::VideoRtx, &answer.video, 1, 90),
         ];
         for (kind, section, place, clock_khz) in kinds {
-            egress.expect(kind, section, place, clock_khz);
+            egress.promise(kind, section, place, clock_khz);
         }
         egress
     }
 
-    fn expect(&mut self, kind: StreamKind, section: &AnsweredSection, at: usize, clock_khz: u64) {
+    fn promise(&mut self, kind: StreamKind, section: &AnsweredSection, at: usize, clock_khz: u64) {
         let named = section.ssrcs.get(at).zip(section.payload_types.get(at));
         let Some((ssrc, payload_type)) = named else {
             return;
