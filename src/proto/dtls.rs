@@ -15,6 +15,7 @@ use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, SrtpProfile};
 
 use crate::base::hash;
 use crate::base::time::{Span, Time};
+use crate::proto::dtls_key;
 use crate::proto::srtp::Profile;
 
 /// First retransmission of a flight. Browsers retransmit at about 50 ms; the
@@ -79,6 +80,8 @@ pub struct Dtls {
 }
 
 impl Identity {
+    /// The key is ECDSA P-256 in PKCS #8; `None` if not.
+    ///
     /// `zero` is the instant of [`Time::ZERO`]. `seed` fixes the crate's
     /// randomness, for replay; `None` draws from the system.
     pub fn new(
@@ -93,7 +96,7 @@ impl Identity {
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_RTO)
             .flight_retries(FLIGHT_RETRIES)
-            .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider());
+            .with_crypto_provider(dtls_key::provider(&private_key_der)?);
         if let Some(seed) = seed {
             builder = builder.dangerously_set_rng_seed(seed);
         }

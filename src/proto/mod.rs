@@ -2,6 +2,7 @@
 
 pub mod bitrate;
 pub mod dtls;
+mod dtls_key;
 pub mod ice_lite;
 pub mod keyframe;
 pub mod munger;
