@@ -12,5 +12,6 @@ pub mod peer_connection;
 pub mod publisher;
 pub mod sdp;
 pub mod trace;
+mod turn;
 pub mod viewer;
 pub mod world;

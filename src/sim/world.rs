@@ -7,16 +7,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::base::random::Noise;
 use crate::base::snapshot::ServerSnapshot;
 use crate::base::time::{Span, Time};
-use crate::base::trains::{Train, Trains};
-use crate::core::border::{
-    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, TurnReport,
-};
-use crate::core::mail::Mail;
+use crate::base::trains::Train;
+use crate::core::border::{CloseCause, ConnectionId, CoreId, Machine, Outbox, Path};
 use crate::core::{Core, Setup};
 use crate::ops::event::Event;
 use crate::proto::dtls::{Identity, MaxVersion};
@@ -24,19 +19,16 @@ use crate::signal::session::KeepAlive;
 use crate::sim::browser::{Browser, Plan, Workshop, new_address};
 use crate::sim::certificate::{CERTIFICATE_DER, PRIVATE_KEY_DER};
 use crate::sim::net::{Fault, FaultCounts, Faults, Net};
-use crate::sim::peer_connection::{PeerConnection, Role, Turn};
-use crate::sim::trace::{Kind, Trace};
+use crate::sim::trace::Trace;
+use crate::sim::turn::{CoreSeat, Scheduled, What};
 use crate::wire::codec::VideoCodec;
-use crate::wire::demux;
 
 /// Send trains of one core: more than the busiest instant of a small world needs.
-const TRAIN_SLOTS: usize = 512;
+pub(super) const TRAIN_SLOTS: usize = 512;
 /// Of a segment of the signalling's TCP, which loses nothing.
-const TCP_DELAY: Span = Span::from_ms(25);
-/// From one core's mailbox to another's.
-const MAIL_DELAY: Span = Span::from_us(20);
-const FIRST_MEDIA_PORT: u16 = 40_000;
-const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
+pub(super) const TCP_DELAY: Span = Span::from_ms(25);
+pub(super) const FIRST_MEDIA_PORT: u16 = 40_000;
+pub(super) const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
 
 /// What a run is made of. The same options give the same run.
 #[derive(Clone, Copy, Debug)]
@@ -75,69 +67,21 @@ pub struct World {
     pub now: Time,
     /// Events of all cores, in order.
     pub events: Vec<(Time, CoreId, Event)>,
-    cores: Vec<CoreSeat>,
-    browsers: Vec<Browser>,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
-    net: Net,
-    trace: Trace,
-    shop: Workshop,
-    noise: Noise,
+    pub(super) cores: Vec<CoreSeat>,
+    pub(super) browsers: Vec<Browser>,
+    pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
+    pub(super) scheduled: u64,
+    pub(super) net: Net,
+    pub(super) trace: Trace,
+    pub(super) shop: Workshop,
+    pub(super) noise: Noise,
     /// Which peer connection has or had an address.
-    addresses: BTreeMap<SocketAddr, (usize, usize)>,
-    connections: BTreeMap<ConnectionId, usize>,
-    connections_made: u64,
-    taken: Vec<Train>,
+    pub(super) addresses: BTreeMap<SocketAddr, (usize, usize)>,
+    pub(super) connections: BTreeMap<ConnectionId, usize>,
+    pub(super) connections_made: u64,
+    pub(super) taken: Vec<Train>,
     /// Datagrams toward cores, held back instead of handled.
-    held: Option<Vec<(Path, Vec<u8>)>>,
-}
-
-struct CoreSeat {
-    core: Core,
-    out: Outbox,
-    armed: Option<Time>,
-    touched: bool,
-    report: TurnReport,
-}
-
-struct Scheduled {
-    at: Time,
-    /// Ties break in the order of scheduling.
-    number: u64,
-    what: What,
-}
-
-enum What {
-    ToCore(usize, Path, Vec<u8>),
-    ToPeer(SocketAddr, Vec<u8>),
-    CoreTimer(usize),
-    PeerTimer(usize, usize),
-    Mail(usize, CoreId, Mail),
-    Accepted(usize, ConnectionId, SocketAddr),
-    BytesToCore(usize, ConnectionId, Vec<u8>),
-    ClosedAtCore(usize, ConnectionId, CloseCause),
-    BytesToBrowser(ConnectionId, Bytes),
-    ClosedAtBrowser(ConnectionId),
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
+    pub(super) held: Option<Vec<(Path, Vec<u8>)>>,
 }
 
 impl World {
@@ -392,239 +336,6 @@ impl World {
 
     pub fn trace_entries(&self) -> u64 {
         self.trace.entries()
-    }
-
-    fn next_at(&self) -> Option<Time> {
-        self.queue.peek().map(|Reverse(next)| next.at)
-    }
-
-    fn schedule(&mut self, at: Time, what: What) {
-        self.scheduled += 1;
-        let number = self.scheduled;
-        self.queue.push(Reverse(Scheduled { at, number, what }));
-    }
-
-    fn dispatch(&mut self, what: What) {
-        match what {
-            What::ToCore(core, path, mut bytes) => {
-                if let Some(held) = &mut self.held {
-                    return held.push((path, bytes));
-                }
-                self.cores[core].report.received += 1;
-                let bytes = &mut bytes;
-                self.input(core, Input::Datagram { path, bytes });
-            }
-            What::ToPeer(address, bytes) => self.deliver(address, bytes),
-            What::CoreTimer(core) => {
-                if self.cores[core].armed == Some(self.now) {
-                    self.cores[core].armed = None;
-                    self.cores[core].touched = true;
-                }
-            }
-            What::PeerTimer(browser, peer) => {
-                let connection = &mut self.browsers[browser].peers[peer];
-                if connection.armed == Some(self.now) {
-                    connection.armed = None;
-                    self.with_peer(browser, peer, PeerConnection::advance);
-                }
-            }
-            What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
-            What::Accepted(core, connection, peer) => {
-                self.input(core, Input::Accepted { connection, peer });
-            }
-            What::BytesToCore(core, connection, bytes) => {
-                let bytes = &bytes;
-                self.input(core, Input::Bytes { connection, bytes });
-            }
-            What::ClosedAtCore(core, connection, cause) => {
-                self.input(core, Input::Closed { connection, cause });
-            }
-            What::BytesToBrowser(connection, bytes) => {
-                if let Some(&browser) = self.connections.get(&connection) {
-                    let (now, shop) = (self.now, &mut self.shop);
-                    self.browsers[browser].read(now, &bytes, shop, &mut self.trace);
-                    self.flush_browser(browser);
-                }
-            }
-            What::ClosedAtBrowser(connection) => {
-                if let Some(browser) = self.connections.remove(&connection) {
-                    self.browsers[browser].disconnected();
-                }
-            }
-        }
-    }
-
-    fn input(&mut self, core: usize, input: Input<'_>) {
-        let seat = &mut self.cores[core];
-        seat.core.handle(self.now, input, &mut seat.out);
-        seat.touched = true;
-    }
-
-    fn deliver(&mut self, address: SocketAddr, mut bytes: Vec<u8>) {
-        if let Some(&(browser, peer)) = self.addresses.get(&address)
-            && self.browsers[browser].peers[peer].address == address
-        {
-            self.with_peer(browser, peer, |peer, turn| peer.receive(turn, &mut bytes));
-        }
-    }
-
-    fn with_peer(
-        &mut self,
-        browser: usize,
-        peer: usize,
-        act: impl FnOnce(&mut PeerConnection, &mut Turn<'_>),
-    ) {
-        let wall = self.browsers[browser].wall(self.now);
-        let mut turn = Turn {
-            now: self.now,
-            wall,
-            who: browser,
-            trace: &mut self.trace,
-        };
-        act(&mut self.browsers[browser].peers[peer], &mut turn);
-        self.flush_peer(browser, peer);
-    }
-
-    /// Sends what a peer connection left to send and arms its timer.
-    fn flush_peer(&mut self, browser: usize, peer: usize) {
-        let connection = &mut self.browsers[browser].peers[peer];
-        let outbox = connection.take_outbox();
-        let path = Path {
-            local: SERVER,
-            remote: connection.address,
-        };
-        let server = connection.server();
-        let mut arrivals = Vec::new();
-        for datagram in outbox {
-            self.net
-                .carry(self.now, &mut connection.up, datagram, |at, bytes| {
-                    arrivals.push((at, bytes));
-                });
-        }
-        let due = connection.next_due().map(|due| due.max(self.now));
-        let arm = due.filter(|due| connection.armed.is_none_or(|armed| *due < armed));
-        if arm.is_some() {
-            connection.armed = arm;
-        }
-        let core = server.map(|server| usize::from(server.port() - FIRST_MEDIA_PORT));
-        for (at, bytes) in arrivals {
-            if let Some(core) = core.filter(|core| *core < self.cores.len()) {
-                self.schedule(at, What::ToCore(core, path, bytes));
-            }
-        }
-        if let Some(due) = arm {
-            self.schedule(due, What::PeerTimer(browser, peer));
-        }
-    }
-
-    /// Sends what a browser left to say, and gives new peer connections their
-    /// place in the world.
-    fn flush_browser(&mut self, browser: usize) {
-        let output = self.browsers[browser].take_output();
-        if let Some((core, id)) = self.browsers[browser].connection
-            && !output.is_empty()
-        {
-            let what = What::BytesToCore(usize::from(core.0), id, output);
-            self.schedule(self.now + TCP_DELAY, what);
-        }
-        for peer in 0..self.browsers[browser].peers.len() {
-            let address = self.browsers[browser].peers[peer].address;
-            self.addresses.insert(address, (browser, peer));
-            self.flush_peer(browser, peer);
-        }
-    }
-
-    /// The end of a core's turn: its timers, then everything it wants done.
-    fn end_turn(&mut self, core: usize) {
-        let now = self.now;
-        let seat = &mut self.cores[core];
-        seat.touched = false;
-        if seat.core.next_deadline().is_some_and(|due| due <= now) {
-            seat.core.advance(now, &mut seat.out);
-        }
-        self.flush_trains(core);
-        let from = CoreId(core as u16);
-        let out = &mut self.cores[core].out;
-        let writes = std::mem::take(&mut out.writes);
-        let closes = std::mem::take(&mut out.closes);
-        let mail = std::mem::take(&mut out.mail);
-        let events = std::mem::take(&mut out.events);
-        // Nobody here asks for pages of operators.
-        out.renders.clear();
-        for (id, bytes) in writes {
-            self.schedule(now + TCP_DELAY, What::BytesToBrowser(id, bytes));
-        }
-        for id in closes {
-            self.schedule(now + TCP_DELAY, What::ClosedAtBrowser(id));
-            let closed = What::ClosedAtCore(core, id, CloseCause::Ended);
-            self.schedule(now + TCP_DELAY, closed);
-        }
-        for (to, mail) in mail {
-            let what = What::Mail(usize::from(to.0), from, mail);
-            self.schedule(now + MAIL_DELAY, what);
-        }
-        for event in events {
-            self.trace
-                .note(now, core, Kind::Event, event.to_string().as_bytes());
-            self.events.push((now, from, event));
-        }
-        let seat = &mut self.cores[core];
-        let report = std::mem::take(&mut seat.report);
-        seat.core.end_turn(&report);
-        if let Some(due) = seat.core.next_deadline().map(|due| due.max(now))
-            && seat.armed.is_none_or(|armed| due < armed)
-        {
-            seat.armed = Some(due);
-            self.schedule(due, What::CoreTimer(core));
-        }
-    }
-
-    fn flush_trains(&mut self, core: usize) {
-        let mut taken = std::mem::take(&mut self.taken);
-        self.cores[core].out.trains.take(&mut taken);
-        let mut arrivals = Vec::new();
-        for train in taken.drain(..) {
-            let seat = &mut self.cores[core];
-            seat.report.trains += 1;
-            let bytes = seat.out.trains.bytes(&train);
-            for datagram in bytes.chunks(train.segment_bytes) {
-                seat.report.datagrams_sent += 1;
-                let remote = train.path.remote;
-                let Some(&(browser, peer)) = self.addresses.get(&remote) else {
-                    continue;
-                };
-                let peer = &mut self.browsers[browser].peers[peer];
-                if let Role::Viewer(viewer) = &mut peer.role
-                    && demux::classify(datagram) == demux::Kind::Rtp
-                {
-                    viewer.egress.on_wire(self.now, datagram);
-                }
-                let datagram = datagram.to_vec();
-                self.net
-                    .carry(self.now, &mut peer.down, datagram, |at, bytes| {
-                        arrivals.push((at, remote, bytes));
-                    });
-            }
-            seat.out.trains.release(train);
-        }
-        self.taken = taken;
-        for (at, remote, bytes) in arrivals {
-            self.schedule(at, What::ToPeer(remote, bytes));
-        }
-    }
-}
-
-impl CoreSeat {
-    fn new(setup: Setup) -> Self {
-        let mut out = Outbox::new();
-        out.trains = Trains::with_slots(TRAIN_SLOTS);
-        CoreSeat {
-            core: Core::new(Time::ZERO, setup),
-            out,
-            armed: None,
-            touched: false,
-            report: TurnReport::default(),
-        }
     }
 }
 
