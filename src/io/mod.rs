@@ -66,7 +66,7 @@ mod post;
 mod probe;
 mod running;
 pub mod seed;
-mod sockets;
+pub mod sockets;
 mod stream;
 mod sys;
 mod tcp;

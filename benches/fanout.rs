@@ -1,0 +1,372 @@
+//! What the server spends to forward one packet to one viewer, beside what
+//! this machine must at least spend (`limit`): a room with a publisher and 50
+//! viewers, connected for real, on the server's own sockets and core. Counted
+//! is everything from the publisher's datagram in the socket's queue to the
+//! viewers' datagrams in theirs: receiving, decrypting, the window, numbering,
+//! encrypting, sending.
+//!
+//! `cargo bench --bench fanout`, with `-- --tx` for the transmit path alone.
+//! Fails when a packet went missing or a viewer could not read what it got;
+//! what was slow is only said.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::error::Error;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+
+use ringhall::io::udp::{ReceiveReport, SendReport};
+use ringhall::proto::srtp::Profile;
+use ringhall::wire::demux;
+use shared::bare::{Bare, WIRE_BYTES};
+use shared::egress;
+use shared::meter::{Meter, Samples};
+use shared::options::{BackEnd, Options, ROUND_PACKETS, SUBSCRIBERS, flushes};
+use shared::room::{Room, read_payload};
+use shared::server::Server;
+use shared::verdict::Verdict;
+
+mod shared {
+    pub mod bare;
+    pub mod crowd;
+    pub mod egress;
+    pub mod guest;
+    pub mod meter;
+    pub mod options;
+    pub mod room;
+    pub mod server;
+    pub mod verdict;
+}
+
+/// The server's aim: at most this many times what the machine must spend.
+const GOAL: f64 = 1.25;
+/// Viewers whose packets are all decrypted; of the others they are counted.
+const SAMPLED: [usize; 2] = [0, SUBSCRIBERS - 1];
+
+struct Cell {
+    back_end: BackEnd,
+    k: usize,
+    fanout_ns: Samples,
+    limit_ns: Samples,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("fanout: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, Box<dyn Error>> {
+    let options = Options::read()?;
+    if options.tx {
+        egress::enter_own_network().map_err(|error| format!("--tx needs root: {error}"))?;
+    }
+    let meter = Meter::pin()?;
+    // Only its reactor is used: the sockets want to be watched somewhere.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _inside = runtime.enter();
+    let server = Server::new(|sockets| {
+        let fds = (0..2).filter_map(|family| sockets.fd(family));
+        if options.tx {
+            fds.into_iter().try_for_each(egress::mark)
+        } else {
+            Ok(())
+        }
+    })?;
+    let mut bench = Bench::new(server, meter, options)?;
+    bench.introduce();
+    bench.warm_up()?;
+    let dropping = match bench.options.tx {
+        true => Some(egress::drop_marked()?),
+        false => None,
+    };
+    for round in 0..bench.options.rounds {
+        bench.round(round)?;
+    }
+    drop(dropping);
+    bench.check_totals();
+    bench.print_table();
+    Ok(bench.verdict.print())
+}
+
+struct Bench {
+    options: Options,
+    meter: Meter,
+    room: Room,
+    bare: Bare,
+    cells: Vec<Cell>,
+    verdict: Verdict,
+    /// Packets forwarded while watching, to compare with the server's count.
+    forwarded: u64,
+    forwarded_before: u64,
+    dropping: bool,
+}
+
+impl Bench {
+    fn new(server: Server, meter: Meter, options: Options) -> Result<Self, Box<dyn Error>> {
+        let room = Room::open(server)?;
+        let longest = options.train_lengths.iter().copied().max().unwrap_or(1);
+        let bare = Bare::new(&room.crowd.addresses()?, longest)?;
+        if options.tx {
+            egress::mark(bare.socket().as_raw_fd())?;
+        }
+        let mut cells = Vec::new();
+        for back_end in &options.back_ends {
+            for k in &options.train_lengths {
+                if room.server.has(*back_end) {
+                    cells.push(Cell {
+                        back_end: *back_end,
+                        k: *k,
+                        fanout_ns: Samples::default(),
+                        limit_ns: Samples::default(),
+                    });
+                }
+            }
+        }
+        Ok(Bench {
+            options,
+            meter,
+            room,
+            bare,
+            cells,
+            verdict: Verdict::default(),
+            forwarded: 0,
+            forwarded_before: 0,
+            dropping: false,
+        })
+    }
+
+    fn introduce(&mut self) {
+        let profile = self.room.profile();
+        println!(
+            "fanout: one publisher, {SUBSCRIBERS} viewers, {WIRE_BYTES} B on the wire, {}, {} \
+             rounds of {} packets\n{}",
+            profile.map_or("mixed profiles", Profile::name),
+            self.options.rounds,
+            SUBSCRIBERS * ROUND_PACKETS,
+            self.meter.describe()
+        );
+        // `limit` encrypts with this one.
+        self.verdict
+            .check(profile == Some(Profile::AeadAes256Gcm), || {
+                format!("guests negotiated {profile:?}")
+            });
+        for back_end in &self.options.back_ends {
+            if !self.room.server.has(*back_end) {
+                println!("{} is refused by this host", back_end.name());
+            }
+        }
+    }
+
+    /// Opens the key frame gates, lets viewers report so that packets take
+    /// their everyday form, and sends a round of everything, unmeasured but
+    /// looked at.
+    fn warm_up(&mut self) -> Result<(), Box<dyn Error>> {
+        self.room.publish(BackEnd::Mmsg, 1, 1, true)?;
+        self.room.server.catch_up(BackEnd::Mmsg);
+        self.room.report()?;
+        self.room.keep_house()?;
+        self.forwarded_before = self.room.server.snapshot().counters.media_packets_forwarded;
+        for at in 0..self.cells.len() {
+            self.fanout(at)?;
+            self.limit(at)?;
+        }
+        for cell in &mut self.cells {
+            (cell.fanout_ns, cell.limit_ns) = Default::default();
+        }
+        self.dropping = self.options.tx;
+        Ok(())
+    }
+
+    /// Every alternative once; which of a pair goes first alternates.
+    fn round(&mut self, round: usize) -> Result<(), Box<dyn Error>> {
+        for at in 0..self.cells.len() {
+            for half in 0..2 {
+                if (round + half) % 2 == 0 && self.options.wants("fanout") {
+                    self.fanout(at)?;
+                } else if (round + half) % 2 == 1 && self.options.wants("limit") {
+                    self.limit(at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fanout(&mut self, at: usize) -> Result<(), Box<dyn Error>> {
+        let (back_end, k) = (self.cells[at].back_end, self.cells[at].k);
+        let (turns, packets) = (flushes(k), flushes(k) * k);
+        self.room.keep_house()?;
+        let first = self.room.published;
+        self.room.publish(back_end, turns, k, false)?;
+        let server = &mut self.room.server;
+        let (ns, (received, sent)) = self.meter.time(|| {
+            let mut received = ReceiveReport::default();
+            let mut sent = SendReport::default();
+            for _ in 0..turns {
+                let (came, went) = server.turn(back_end, k);
+                received.received += came.received;
+                sent.trains += went.trains;
+                sent.datagrams += went.datagrams;
+                sent.full += went.full;
+                sent.failed += went.failed;
+            }
+            (received, sent)
+        });
+        self.forwarded += (SUBSCRIBERS * packets) as u64;
+        self.cells[at]
+            .fanout_ns
+            .add(ns as f64 / (SUBSCRIBERS * packets) as f64);
+        let name = format!("fanout {} k={k}", back_end.name());
+        self.check_sent(&name, turns, k, received, sent);
+        if !self.dropping {
+            self.check_arrived(&name, back_end, first, packets, sent)?;
+        }
+        Ok(())
+    }
+
+    /// Every train was as long as meant: `SUBSCRIBERS` of them with `k` packets
+    /// per turn. What the server sent besides, reports, goes by the datagram.
+    fn check_sent(
+        &mut self,
+        name: &str,
+        turns: usize,
+        k: usize,
+        received: ReceiveReport,
+        sent: SendReport,
+    ) {
+        let trains = SUBSCRIBERS * turns;
+        let media = trains * k;
+        let reports = (sent.trains as usize).checked_sub(trains);
+        let as_meant = reports.is_some_and(|reports| sent.datagrams as usize == media + reports)
+            && sent.full + sent.failed == 0
+            && received.received as usize == turns * k;
+        self.verdict.check(as_meant, || {
+            format!("{name}: {media} packets in {trains} trains were due: {received:?} {sent:?}")
+        });
+    }
+
+    /// Every viewer got every packet; the sampled ones can read them.
+    fn check_arrived(
+        &mut self,
+        name: &str,
+        back_end: BackEnd,
+        first: u64,
+        packets: usize,
+        sent: SendReport,
+    ) -> Result<(), Box<dyn Error>> {
+        let port = self.room.server.address(back_end).port();
+        let mut media = [0; SUBSCRIBERS];
+        let mut others = self.room.publisher_hears()?;
+        let mut unreadable = None;
+        let viewers = &mut self.room.viewers;
+        self.room.crowd.drain(|at, from, datagram| {
+            let len = datagram.len();
+            if from != port || demux::classify(datagram) != demux::Kind::Rtp {
+                others += 1;
+                return;
+            }
+            if SAMPLED.contains(&at) {
+                let expected = first + media[at];
+                let read = viewers[at].open(datagram);
+                let read = read.map(|(_, payload)| read_payload(payload));
+                if len != WIRE_BYTES || read != Ok(Some(expected)) {
+                    unreadable.get_or_insert(format!("viewer {at}: {read:?} of {len} B"));
+                }
+            }
+            media[at] += 1;
+        })?;
+        let complete = media == [packets as u64; SUBSCRIBERS]
+            && media.iter().sum::<u64>() as usize + others == sent.datagrams as usize;
+        self.verdict.check(complete, || {
+            format!(
+                "{name}: {packets} to each viewer were due: {media:?}, {others} others, {sent:?}"
+            )
+        });
+        self.verdict.check(unreadable.is_none(), || {
+            format!("{name}: not what was published: {unreadable:?}")
+        });
+        Ok(())
+    }
+
+    fn limit(&mut self, at: usize) -> Result<(), Box<dyn Error>> {
+        let (back_end, k) = (self.cells[at].back_end, self.cells[at].k);
+        let (turns, packets) = (flushes(k), flushes(k) * k);
+        self.room.keep_house()?;
+        self.bare.prepare(k);
+        let bare = &mut self.bare;
+        let (ns, sent) = self.meter.time(|| {
+            let mut sent = 0;
+            for _ in 0..turns {
+                bare.seal(k);
+                sent += bare.send(back_end)?;
+            }
+            Ok::<_, std::io::Error>(sent)
+        });
+        let sent = sent?;
+        self.cells[at]
+            .limit_ns
+            .add(ns as f64 / (SUBSCRIBERS * packets) as f64);
+        let mut arrived = 0;
+        self.room
+            .crowd
+            .drain(|_, _, datagram| arrived += usize::from(datagram.len() == WIRE_BYTES))?;
+        let due = if self.dropping {
+            0
+        } else {
+            SUBSCRIBERS * packets
+        };
+        self.verdict
+            .check(sent == SUBSCRIBERS * turns && arrived == due, || {
+                format!(
+                    "limit {} k={k}: {sent} trains, {arrived} of {due} arrived",
+                    back_end.name()
+                )
+            });
+        Ok(())
+    }
+
+    /// The server's own count agrees, and nothing was dropped for any reason.
+    fn check_totals(&mut self) {
+        let counters = self.room.server.snapshot().counters;
+        let forwarded = counters.media_packets_forwarded - self.forwarded_before;
+        let expected = self.forwarded;
+        self.verdict.check(forwarded == expected, || {
+            format!("the server counts {forwarded} packets forwarded, not {expected}")
+        });
+    }
+
+    fn print_table(&self) {
+        let path = if self.options.tx {
+            "transmit path alone"
+        } else {
+            "full loopback"
+        };
+        println!("\nns of CPU per forwarded packet, {path}: median [min - p90]\n");
+        println!("| back end | k | fanout | limit | fanout / limit |");
+        println!("|---|---:|---|---|---|");
+        for cell in &self.cells {
+            let ratio = cell.fanout_ns.over(&cell.limit_ns);
+            println!(
+                "| {} | {} | {} | {} | {ratio:.2} |",
+                cell.back_end.name(),
+                cell.k,
+                cell.fanout_ns,
+                cell.limit_ns
+            );
+        }
+        let worst = self
+            .cells
+            .iter()
+            .map(|cell| cell.fanout_ns.over(&cell.limit_ns).median())
+            .fold(f64::NAN, f64::max);
+        let judgement = if worst <= GOAL { "met" } else { "missed" };
+        println!("\nhighest ratio {worst:.2}, the goal of {GOAL} is {judgement}");
+    }
+}

@@ -1,0 +1,264 @@
+//! What this machine must at least spend to send one 1,200-byte RTP packet to
+//! each of 50 subscribers: a copy, a header, AES-256-GCM and the kernel's way
+//! to the receiver. Nothing of the server takes part. `fanout` measures the
+//! server against the same code.
+//!
+//! `cargo bench --bench limit`, with `-- --tx` for the transmit path alone.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::error::Error;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+
+use shared::bare::{Bare, PACKET_BYTES, WIRE_BYTES};
+use shared::crowd::Crowd;
+use shared::egress;
+use shared::meter::{Meter, Samples};
+use shared::options::{BackEnd, Options, ROUND_PACKETS, SUBSCRIBERS, flushes};
+use shared::verdict::Verdict;
+
+mod shared {
+    pub mod bare;
+    pub mod crowd;
+    pub mod egress;
+    pub mod meter;
+    pub mod options;
+    pub mod verdict;
+}
+
+/// What the same work cost when the server was designed, in nanoseconds a
+/// packet: two virtual CPUs of an AMD EPYC (Zen 3, VAES), Linux 6.18, medians,
+/// with AES-128-GCM. That host drifts by a factor of 1.3.
+struct Expected {
+    back_end: BackEnd,
+    k: usize,
+    loopback_ns: f64,
+    tx_ns: f64,
+}
+
+const fn expected(back_end: BackEnd, k: usize, loopback_ns: f64, tx_ns: f64) -> Expected {
+    Expected {
+        back_end,
+        k,
+        loopback_ns,
+        tx_ns,
+    }
+}
+
+const EXPECTED: [Expected; 7] = [
+    expected(BackEnd::Uring, 1, 5_146.0, 2_986.0),
+    expected(BackEnd::Uring, 4, 2_390.0, 1_148.0),
+    expected(BackEnd::Uring, 8, 1_810.0, 756.0),
+    expected(BackEnd::Uring, 16, 1_492.0, 597.0),
+    expected(BackEnd::Mmsg, 1, 4_762.0, 2_551.0),
+    expected(BackEnd::Mmsg, 8, 1_839.0, 779.0),
+    expected(BackEnd::Mmsg, 16, 1_459.0, 599.0),
+];
+
+/// How many times dearer a single datagram is than one in a train of eight, on
+/// any machine with this kernel path: 2.6 to 2.8 over loopback and 3.3 to 3.9
+/// on the transmit path then, and a third of leeway either way.
+const BAND_LOOPBACK: (f64, f64) = (1.9, 3.8);
+const BAND_TX: (f64, f64) = (2.4, 5.2);
+
+/// One alternative and what it cost, round by round.
+struct Row {
+    k: usize,
+    /// `None`: encryption alone.
+    back_end: Option<BackEnd>,
+    ns: Samples,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("limit: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, Box<dyn Error>> {
+    let options = Options::read()?;
+    if options.tx {
+        egress::enter_own_network().map_err(|error| format!("--tx needs root: {error}"))?;
+    }
+    let meter = Meter::pin()?;
+    let crowd = Crowd::new(SUBSCRIBERS)?;
+    let longest = options.train_lengths.iter().copied().max().unwrap_or(1);
+    let mut bare = Bare::new(&crowd.addresses()?, longest)?;
+    let mut verdict = Verdict::default();
+    let mut rows = rows(&options);
+    rows.retain(|row| row.back_end.is_none_or(|back_end| bare.has(back_end)));
+    println!(
+        "limit: {PACKET_BYTES} B of RTP to {SUBSCRIBERS} subscribers, AES-256-GCM, {} rounds of \
+         {} packets\n{}",
+        options.rounds,
+        SUBSCRIBERS * ROUND_PACKETS,
+        meter.describe()
+    );
+    for row in &rows {
+        arrives_as_meant(row, &mut bare, &crowd, &mut verdict)?;
+    }
+    let dropping = match options.tx {
+        true => {
+            egress::mark(bare.socket().as_raw_fd())?;
+            Some(egress::drop_marked()?)
+        }
+        false => None,
+    };
+    for _ in 0..options.rounds {
+        for row in &mut rows {
+            measure(row, &meter, &mut bare, &mut verdict)?;
+            let mut arrived = 0;
+            crowd.drain(|_, _, _| arrived += 1)?;
+            let sent = row
+                .back_end
+                .map_or(0, |_| SUBSCRIBERS * row.k * flushes(row.k));
+            let due = if options.tx { 0 } else { sent };
+            verdict.check(arrived == due, || {
+                format!(
+                    "{arrived} of {due} datagrams of a round arrived, k={}",
+                    row.k
+                )
+            });
+        }
+    }
+    drop(dropping);
+    print_table(&rows, options.tx);
+    print_shape(&rows, options.tx);
+    Ok(verdict.print())
+}
+
+fn rows(options: &Options) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for k in &options.train_lengths {
+        let back_ends = options.back_ends.iter().copied().map(Some);
+        for back_end in [None].into_iter().chain(back_ends) {
+            let name = back_end.map_or("seal", BackEnd::name);
+            if options.wants(name) {
+                rows.push(Row {
+                    k: *k,
+                    back_end,
+                    ns: Samples::default(),
+                });
+            }
+        }
+    }
+    rows
+}
+
+/// Before anything is measured or dropped: every subscriber gets its `k`
+/// packets, whole, in order and under its own key.
+fn arrives_as_meant(
+    row: &Row,
+    bare: &mut Bare,
+    crowd: &Crowd,
+    verdict: &mut Verdict,
+) -> Result<(), Box<dyn Error>> {
+    let Some(back_end) = row.back_end else {
+        return Ok(());
+    };
+    bare.prepare(row.k);
+    bare.seal(row.k);
+    let took = bare.send(back_end)?;
+    // Delivery over loopback is part of sending, or soon after.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let mut count = [0; SUBSCRIBERS];
+    let mut genuine = true;
+    crowd.drain(|at, _, packet| {
+        let back = row.k.saturating_sub(1 + count[at]) as u64;
+        genuine &= packet.len() == WIRE_BYTES && bare.is_genuine(at, back, packet);
+        count[at] += 1;
+    })?;
+    let whole = took == SUBSCRIBERS && count == [row.k; SUBSCRIBERS];
+    verdict.check(genuine && whole, || {
+        let name = back_end.name();
+        format!(
+            "{name} k={}: not what was to be sent: {took}, {count:?}",
+            row.k
+        )
+    });
+    Ok(())
+}
+
+fn measure(
+    row: &mut Row,
+    meter: &Meter,
+    bare: &mut Bare,
+    verdict: &mut Verdict,
+) -> Result<(), Box<dyn Error>> {
+    let (k, flushes) = (row.k, flushes(row.k));
+    bare.prepare(k);
+    let (ns, sent) = meter.time(|| {
+        let mut sent = 0;
+        for _ in 0..flushes {
+            bare.seal(k);
+            if let Some(back_end) = row.back_end {
+                sent += bare.send(back_end)?;
+            }
+        }
+        Ok::<_, std::io::Error>(sent)
+    });
+    let due = row.back_end.map_or(0, |_| SUBSCRIBERS * flushes);
+    let sent = sent?;
+    verdict.check(sent == due, || {
+        format!("{sent} of {due} trains sent, k={k}")
+    });
+    row.ns.add(ns as f64 / (SUBSCRIBERS * k * flushes) as f64);
+    Ok(())
+}
+
+fn print_table(rows: &[Row], tx: bool) {
+    let path = if tx {
+        "transmit path alone"
+    } else {
+        "full loopback"
+    };
+    println!("\nns of CPU per packet, {path}: median [min - p90]\n");
+    println!("| back end | k | limit | expected | limit / expected |");
+    println!("|---|---:|---|---:|---:|");
+    for row in rows {
+        let name = row.back_end.map_or("seal only", BackEnd::name);
+        let known = EXPECTED
+            .iter()
+            .find(|known| Some(known.back_end) == row.back_end && known.k == row.k);
+        let (expected, ratio) = match known {
+            None => ("-".to_string(), "-".to_string()),
+            Some(known) => {
+                let ns = if tx { known.tx_ns } else { known.loopback_ns };
+                (format!("{ns:.0}"), format!("{:.2}", row.ns.median() / ns))
+            }
+        };
+        println!("| {name} | {} | {} | {expected} | {ratio} |", row.k, row.ns);
+    }
+}
+
+/// What trains save, against the band this kernel path is known for.
+fn print_shape(rows: &[Row], tx: bool) {
+    let (low, high) = if tx { BAND_TX } else { BAND_LOOPBACK };
+    println!();
+    for back_end in [BackEnd::Uring, BackEnd::Mmsg] {
+        let of = |k| {
+            let mut rows = rows.iter();
+            rows.find(|row| row.back_end == Some(back_end) && row.k == k)
+        };
+        let (Some(one), Some(eight)) = (of(1), of(8)) else {
+            continue;
+        };
+        let times = one.ns.over(&eight.ns).median();
+        let judgement = if (low..=high).contains(&times) {
+            "as known"
+        } else {
+            "OUT OF BAND: this machine, or its load now, is not like the one the band is from"
+        };
+        println!(
+            "{}: a single datagram costs {times:.2} times one in a train of 8 (band {low} to \
+             {high}): {judgement}",
+            back_end.name()
+        );
+    }
+}

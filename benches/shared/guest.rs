@@ -1,0 +1,320 @@
+//! A browser as the server sees one: a WebSocket session and one peer
+//! connection on a loopback socket. Plays its part in ICE, DTLS and SRTP and
+//! nothing else; a server that does not answer as browsers need is an error.
+
+use std::error::Error;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use ringhall::base::time::Time;
+use ringhall::core::{ConnectionId, Input, Machine};
+use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
+use ringhall::proto::srtp::{self, Profile};
+use ringhall::proto::ws::client_text_frame;
+use ringhall::wire::{demux, rtcp, rtp, stun};
+use serde_json::{Value, json};
+
+use super::server::Server;
+
+pub const ROOM: &str = "bench";
+const STREAM: &str = "stream";
+const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Offers as Chromium makes them; VP8 is payload type 96 in both.
+const PUBLISH_OFFER: &str =
+    include_str!("../../tests/vectors/offers/chromium_publish_stripped_to_vp8.sdp");
+const PLAY_OFFER: &str = include_str!("../../tests/vectors/offers/chromium_play.sdp");
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Publisher,
+    Viewer,
+}
+
+/// Keys of one established connection.
+pub struct Keys {
+    pub profile: Profile,
+    pub receiver: srtp::Receiver,
+    pub sender: srtp::Sender,
+}
+
+pub struct Guest {
+    part: Part,
+    connection: ConnectionId,
+    name: String,
+    dtls: Dtls,
+    offer: String,
+    /// Bytes of the WebSocket connection not yet understood.
+    heard: Vec<u8>,
+    upgraded: bool,
+    answer: Option<Answer>,
+    checked: bool,
+    pub keys: Option<Box<Keys>>,
+}
+
+struct Answer {
+    ufrag: String,
+    pwd: String,
+    /// First SSRC of the video section.
+    video_ssrc: Option<u32>,
+}
+
+impl Guest {
+    /// Connects, joins the room, and offers.
+    pub fn enter(server: &mut Server, part: Part, number: usize, identity: &Identity) -> Self {
+        let name = format!("guest{number}");
+        let offer = match part {
+            Part::Publisher => own_offer(PUBLISH_OFFER, &name, identity),
+            Part::Viewer => own_offer(PLAY_OFFER, &name, identity),
+        };
+        let guest = Guest {
+            part,
+            connection: ConnectionId(number as u64),
+            dtls: Dtls::client(identity, server.now(), vec![server.fingerprint]),
+            name,
+            offer,
+            heard: Vec::new(),
+            upgraded: false,
+            answer: None,
+            checked: false,
+            keys: None,
+        };
+        let now = server.now();
+        let accepted = Input::Accepted {
+            connection: guest.connection,
+            peer: ([127, 0, 0, 1], 1).into(),
+        };
+        server.core.handle(now, accepted, &mut server.outbox);
+        guest.write(server, UPGRADE);
+        guest.say(
+            server,
+            "connection",
+            json!({"custom": {"login": guest.name}}),
+        );
+        let join = json!({"command": "join", "options": {"name": ROOM}});
+        guest.say(
+            server,
+            "sendData",
+            json!({"operationId": "1", "payload": join}),
+        );
+        let offer = json!({
+            "mediaSessionId": guest.name,
+            "name": STREAM,
+            "custom": {"name": ROOM},
+            "sdp": guest.offer,
+        });
+        match part {
+            Part::Publisher => guest.say(server, "publishStream", offer),
+            Part::Viewer => guest.say(server, "playStream", offer),
+        }
+        guest
+    }
+
+    fn say(&self, server: &mut Server, message: &str, data: Value) {
+        let text = json!({"message": message, "data": [data]}).to_string();
+        self.write(server, &client_text_frame(&text, MASK));
+    }
+
+    fn write(&self, server: &mut Server, bytes: &[u8]) {
+        let now = server.now();
+        let input = Input::Bytes {
+            connection: self.connection,
+            bytes,
+        };
+        server.core.handle(now, input, &mut server.outbox);
+    }
+
+    /// Takes what the server wrote on the WebSocket connection `to`, if it is
+    /// this one's.
+    pub fn hear(&mut self, to: ConnectionId, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+        if to != self.connection {
+            return Ok(());
+        }
+        self.heard.extend_from_slice(bytes);
+        if !self.upgraded {
+            let head = self.heard.windows(4).position(|four| four == b"\r\n\r\n");
+            let Some(head) = head else {
+                return Ok(());
+            };
+            self.heard.drain(..head + 4);
+            self.upgraded = true;
+        }
+        while let Some(text) = take_frame(&mut self.heard) {
+            let said: Value = serde_json::from_str(&text)?;
+            match said["message"].as_str() {
+                Some("setRemoteSDP") => {
+                    let sdp = said["data"][1].as_str().unwrap_or_default();
+                    self.answer = Some(read_answer(sdp).ok_or("an answer without ICE")?);
+                }
+                Some("fail") => return Err(text.into()),
+                _ if text.contains("FAILED") => return Err(text.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the next thing of its own accord: the check, or a DTLS flight.
+    pub fn act(
+        &mut self,
+        now: Time,
+        socket: &UdpSocket,
+        to: SocketAddr,
+    ) -> Result<(), Box<dyn Error>> {
+        let Some(answer) = &self.answer else {
+            return Ok(());
+        };
+        if !self.checked {
+            let user = format!("{}:{}", answer.ufrag, self.name);
+            let check = stun::request([9; 12], &user, &answer.pwd, true, true);
+            socket.send_to(&check.ok_or("no check could be made")?, to)?;
+        } else if self.keys.is_none() && self.dtls.deadline().is_some_and(|due| due <= now) {
+            self.dtls.handle_deadline(now).map_err(broken)?;
+            self.pump(socket, to)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a datagram of the handshake; media is the caller's.
+    pub fn receive(
+        &mut self,
+        now: Time,
+        socket: &UdpSocket,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), Box<dyn Error>> {
+        match demux::classify(datagram) {
+            demux::Kind::Stun => {
+                let pwd = self.answer.as_ref().map(|answer| answer.pwd.as_str());
+                let mapped = stun::read_success(datagram, [9; 12], pwd.unwrap_or_default());
+                self.checked |= mapped == Some(socket.local_addr()?);
+                Ok(())
+            }
+            demux::Kind::Dtls => {
+                self.dtls.handle(now, datagram).map_err(broken)?;
+                self.pump(socket, to)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pump(&mut self, socket: &UdpSocket, to: SocketAddr) -> Result<(), Box<dyn Error>> {
+        let mut sent: io::Result<usize> = Ok(0);
+        let established = self.dtls.drain(|bytes| sent = socket.send_to(bytes, to));
+        sent?;
+        if let Some(established) = established.map_err(broken)? {
+            self.keys = Some(Box::new(keys(&established)?));
+        }
+        Ok(())
+    }
+
+    /// The SSRC of the video this guest sends or gets.
+    pub fn video_ssrc(&self) -> Option<u32> {
+        match self.part {
+            Part::Publisher => video_ssrc(&self.offer),
+            Part::Viewer => self.answer.as_ref()?.video_ssrc,
+        }
+    }
+
+    /// Tells the server how the video arrives, as browsers do once a second:
+    /// from then on packets need not say which m-line they are for.
+    pub fn report(&mut self, socket: &UdpSocket, to: SocketAddr) -> Result<(), Box<dyn Error>> {
+        let block = rtcp::ReportBlock {
+            ssrc: self.video_ssrc().ok_or("no video to report on")?,
+            ..rtcp::ReportBlock::default()
+        };
+        let mut compound = Vec::new();
+        rtcp::receiver_report(&mut compound, 1, &[block]).map_err(|_| "report too long")?;
+        let keys = self.keys.as_mut().ok_or("not connected")?;
+        let protected = keys.sender.protect_rtcp(&mut compound);
+        protected.map_err(|error| format!("{error:?}"))?;
+        socket.send_to(&compound, to)?;
+        Ok(())
+    }
+
+    /// Decrypts a media packet: its header and its payload.
+    pub fn open<'a>(&mut self, packet: &'a mut [u8]) -> Result<(rtp::Header, &'a [u8]), String> {
+        let keys = self.keys.as_mut().ok_or("not connected")?;
+        let header = rtp::Header::parse(packet).map_err(|error| format!("{error:?}"))?;
+        let opened = keys.receiver.unprotect_rtp(&header, packet);
+        let opened = opened.map_err(|error| format!("{error:?}"))?;
+        let payload = packet.get(header.len..opened.len);
+        Ok((header, payload.ok_or("no payload")?))
+    }
+}
+
+fn broken(failure: DtlsFailure) -> String {
+    format!("DTLS: {failure:?}")
+}
+
+fn keys(established: &Established) -> Result<Keys, &'static str> {
+    let profile = established.profile;
+    let pairs = srtp::split_keying_material(profile, &established.keying_material);
+    let (client, server) = pairs.ok_or("keying material of a wrong length")?;
+    let receiver = srtp::Receiver::new(profile, server.key(), server.salt());
+    let sender = srtp::Sender::new(profile, client.key(), client.salt());
+    Ok(Keys {
+        profile,
+        receiver: receiver.ok_or("no receiver")?,
+        sender: sender.ok_or("no sender")?,
+    })
+}
+
+/// A captured offer with this guest's credentials in the captured ones' place.
+fn own_offer(captured: &str, ufrag: &str, identity: &Identity) -> String {
+    let hex: Vec<String> = identity
+        .fingerprint
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    let hex = hex.join(":");
+    captured
+        .lines()
+        .map(|line| match line.split_once(':') {
+            Some(("a=fingerprint", _)) => format!("a=fingerprint:sha-256 {hex}\r\n"),
+            Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{ufrag}\r\n"),
+            _ => format!("{line}\r\n"),
+        })
+        .collect()
+}
+
+fn read_answer(sdp: &str) -> Option<Answer> {
+    let value = |key: &str| {
+        let mut lines = sdp.lines();
+        lines
+            .find_map(|line| line.strip_prefix(key))
+            .map(str::to_string)
+    };
+    Some(Answer {
+        ufrag: value("a=ice-ufrag:")?,
+        pwd: value("a=ice-pwd:")?,
+        video_ssrc: video_ssrc(sdp),
+    })
+}
+
+fn video_ssrc(sdp: &str) -> Option<u32> {
+    let (_, video) = sdp.split_once("m=video")?;
+    let (_, ssrc) = video.split_once("a=ssrc:")?;
+    ssrc.split(' ').next()?.parse().ok()
+}
+
+/// The first whole frame of `bytes`, taken out; the server's are unmasked.
+fn take_frame(bytes: &mut Vec<u8>) -> Option<String> {
+    let (start, len) = match *bytes.get(1)? {
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize,
+        ),
+        len => (2, usize::from(len)),
+    };
+    let text = String::from_utf8_lossy(bytes.get(start..start + len)?).into_owned();
+    bytes.drain(..start + len);
+    Some(text)
+}

@@ -1,0 +1,177 @@
+//! CPU time, as spent for sending and receiving datagrams: this thread's own,
+//! and that of the kernel thread which does this CPU's network work when the
+//! thread itself is not made to. Owns the pinning that makes the two belong
+//! together.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+/// Looks at the kernel thread before it is taken to be at rest.
+const LOOKS_MAX: usize = 200;
+/// Between two looks. Sleeping is also what lets the kernel thread run.
+const LOOK_EVERY: Duration = Duration::from_micros(20);
+
+pub struct Meter {
+    cpu: usize,
+    /// Where this CPU's ksoftirqd says how long it ran; `None` where a host
+    /// hides it, and network work that wandered there goes uncounted.
+    ksoftirqd: Option<File>,
+}
+
+impl Meter {
+    /// Pins the calling thread to the last CPU it may use: the first one is
+    /// where most hosts send their interrupts.
+    pub fn pin() -> io::Result<Self> {
+        let cpu = last_allowed_cpu()?;
+        // SAFETY: `cpu_set_t` is plain bits; all zeroes is the empty set, and
+        // `cpu` came out of such a set, so it is in range.
+        let result = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut set);
+            libc::sched_setaffinity(0, size_of_val(&set), &set)
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Meter {
+            cpu,
+            ksoftirqd: ksoftirqd_of(cpu),
+        })
+    }
+
+    /// What is measured where, in a line.
+    pub fn describe(&self) -> String {
+        let softirq = match self.ksoftirqd {
+            Some(_) => "and its ksoftirqd",
+            None => "WITHOUT its ksoftirqd, which this host hides: expect figures too low",
+        };
+        format!("CPU time of the thread on CPU {} {softirq}", self.cpu)
+    }
+
+    /// Runs `work`; its CPU time in nanoseconds, with the network work it left
+    /// to the kernel thread.
+    pub fn time<T>(&self, work: impl FnOnce() -> T) -> (u64, T) {
+        self.settle();
+        let softirq_before = self.ksoftirqd_ns();
+        let before = thread_ns();
+        let done = work();
+        let thread = thread_ns() - before;
+        self.settle();
+        let softirq = self.ksoftirqd_ns() - softirq_before;
+        (thread + softirq, done)
+    }
+
+    /// Waits until the kernel thread has nothing more to do.
+    pub fn settle(&self) {
+        let mut last = None;
+        for _ in 0..LOOKS_MAX {
+            let now = self.ksoftirqd_ns();
+            if last == Some(now) {
+                return;
+            }
+            last = Some(now);
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn ksoftirqd_ns(&self) -> u64 {
+        let Some(file) = &self.ksoftirqd else {
+            return 0;
+        };
+        let mut text = [0; 64];
+        let len = file.read_at(&mut text, 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&text[..len]);
+        let first = text.split_whitespace().next();
+        first.and_then(|ns| ns.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// CPU time of this thread so far, in and outside the kernel.
+fn thread_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes to `time`.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0, "every Linux has a thread's CPU clock");
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn last_allowed_cpu() -> io::Result<usize> {
+    // SAFETY: as in `Meter::pin`; the kernel writes at most the given size.
+    let (result, set) = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let result = libc::sched_getaffinity(0, size_of_val(&set), &mut set);
+        (result, set)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    (0..libc::CPU_SETSIZE as usize)
+        .rev()
+        // SAFETY: `cpu` is below the set's size.
+        .find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn ksoftirqd_of(cpu: usize) -> Option<File> {
+    let name = format!("ksoftirqd/{cpu}\n");
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let said = fs::read_to_string(entry.path().join("comm")).ok()?;
+        (said == name)
+            .then(|| File::open(entry.path().join("schedstat")).ok())
+            .flatten()
+    })
+}
+
+/// One quantity, measured again and again.
+#[derive(Clone, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    pub fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value below which `share` of the samples lie; NaN without samples.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        let at = (share * last as f64).round() as usize;
+        sorted.get(at).copied().unwrap_or(f64::NAN)
+    }
+
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// This series divided by another, sample by sample. Measured close after
+    /// each other, a pair shares the host's mood of the moment.
+    pub fn over(&self, other: &Samples) -> Samples {
+        let pairs = self.0.iter().zip(&other.0);
+        Samples(pairs.map(|(a, b)| a / b).collect())
+    }
+}
+
+/// `median [min - p90]`, whole numbers unless a precision is asked for.
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(0);
+        let text = format!(
+            "{:.digits$} [{:.digits$} - {:.digits$}]",
+            self.median(),
+            self.quantile(0.0),
+            self.quantile(0.9)
+        );
+        f.pad_integral(true, "", &text)
+    }
+}
