@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 const DATAGRAM_MAX_BYTES: usize = 2_048;
 
 pub struct Crowd {
-    sockets: Vec<UdpSocket>,
+    /// In the order of the subscribers.
+    pub sockets: Vec<UdpSocket>,
 }
 
 impl Crowd {
@@ -19,11 +20,6 @@ impl Crowd {
 
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.sockets.iter().map(UdpSocket::local_addr).collect()
-    }
-
-    /// The socket of subscriber `at`.
-    pub fn socket(&self, at: usize) -> &UdpSocket {
-        &self.sockets[at]
     }
 
     /// Empties every socket: subscriber, port it came from, datagram.

@@ -48,11 +48,17 @@ impl Meter {
             Some(_) => "and its ksoftirqd",
             None => "WITHOUT its ksoftirqd, which this host hides: expect figures too low",
         };
-        format!("CPU time of the thread on CPU {} {softirq}", self.cpu)
+        format!(
+            "CPU time of the thread on CPU {} {softirq}; {}",
+            self.cpu,
+            cpu_model()
+        )
     }
 
     /// Runs `work`; its CPU time in nanoseconds, with the network work it left
-    /// to the kernel thread.
+    /// to the kernel thread. A function of its own, so that a profiler can be
+    /// told to look at nothing else.
+    #[inline(never)]
     pub fn time<T>(&self, work: impl FnOnce() -> T) -> (u64, T) {
         self.settle();
         let softirq_before = self.ksoftirqd_ns();
@@ -128,6 +134,13 @@ fn ksoftirqd_of(cpu: usize) -> Option<File> {
     })
 }
 
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut lines = text.lines();
+    let model = lines.find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or("unknown CPU", |(_, name)| name).to_string()
+}
+
 /// One quantity, measured again and again.
 #[derive(Clone, Default)]
 pub struct Samples(Vec<f64>);
@@ -135,10 +148,6 @@ pub struct Samples(Vec<f64>);
 impl Samples {
     pub fn add(&mut self, value: f64) {
         self.0.push(value);
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// The value below which `share` of the samples lie; NaN without samples.
@@ -154,11 +163,16 @@ impl Samples {
         self.quantile(0.5)
     }
 
-    /// This series divided by another, sample by sample. Measured close after
-    /// each other, a pair shares the host's mood of the moment.
-    pub fn over(&self, other: &Samples) -> Samples {
+    /// This series with another, sample by sample: measured close after each
+    /// other, a pair shares the host's mood of the moment.
+    pub fn with(&self, other: &Samples, combine: impl Fn(f64, f64) -> f64) -> Samples {
         let pairs = self.0.iter().zip(&other.0);
-        Samples(pairs.map(|(a, b)| a / b).collect())
+        Samples(pairs.map(|(a, b)| combine(*a, *b)).collect())
+    }
+
+    /// This series divided by another.
+    pub fn over(&self, other: &Samples) -> Samples {
+        self.with(other, |a, b| a / b)
     }
 }
 

@@ -89,8 +89,7 @@ impl Room {
             }
             self.pass_on_writes()?;
             let now = self.server.now();
-            let sockets = (0..self.viewers.len()).map(|at| self.crowd.socket(at));
-            let guests = self.viewers.iter_mut().zip(sockets);
+            let guests = self.viewers.iter_mut().zip(&self.crowd.sockets);
             for (guest, socket) in guests.chain([(&mut self.publisher, &self.publisher_socket)]) {
                 let mut outcome = guest.act(now, socket, to);
                 crowd::drain(socket, |_, datagram| {
@@ -176,8 +175,8 @@ impl Room {
     /// Every viewer reports, from the socket its media comes to.
     pub fn report(&mut self) -> Result<(), Box<dyn Error>> {
         let to = self.server.address(BackEnd::Mmsg);
-        for (at, viewer) in self.viewers.iter_mut().enumerate() {
-            viewer.report(self.crowd.socket(at), to)?;
+        for (viewer, socket) in self.viewers.iter_mut().zip(&self.crowd.sockets) {
+            viewer.report(socket, to)?;
         }
         self.reported = Instant::now();
         Ok(())
