@@ -145,6 +145,7 @@ impl Server {
             send_full: sent.full,
             send_failed: sent.failed,
             receive_exhausted: received.exhausted,
+            ..TurnReport::default()
         };
         self.core.end_turn(&report);
         (received, sent)
