@@ -211,9 +211,9 @@ impl Dtls {
         if !self.peer_checked {
             return Err(DtlsFailure::Fingerprint);
         }
-        let Some((profile, keying_material)) = self.keys.take() else {
-            return Ok(None);
-        };
+        // The crate completes a handshake without an SRTP profile in common, and
+        // then exports nothing, ever.
+        let (profile, keying_material) = self.keys.take().ok_or(DtlsFailure::Protocol)?;
         self.reported = true;
         Ok(Some(Established {
             profile,

@@ -126,6 +126,10 @@ impl Transport {
         if !self.ice.is_validated(path) {
             return None;
         }
+        // What failed stays failed: its owner was told, and forgets it.
+        if self.ended {
+            return Some(Change::Nothing);
+        }
         if let Some(left) = self.flight_left.take() {
             self.rtt.get_or_insert(now.since(left));
         }
