@@ -69,6 +69,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("libc", &["io/"]),
     ("webrtc_srtp", &[]),
     ("dtls", &[]),
+    ("webrtc_util", &[]),
 ];
 
 /// Imports that cross a wall.
