@@ -5,8 +5,6 @@
 //! Refuses everything unauthenticated in silence, and DTLS or media from a
 //! path no check has validated.
 
-use std::net::SocketAddr;
-
 use crate::base::limits::{ICE_PATHS_MAX, TRANSPORT_IDLE_MAX};
 use crate::base::time::Time;
 use crate::base::trains::Path;
@@ -127,18 +125,6 @@ impl IceLite {
     pub fn expires(&self) -> Time {
         self.heard + TRANSPORT_IDLE_MAX
     }
-}
-
-/// Candidate priorities (RFC 8445 section 5.1.2.1): host type, component 1,
-/// earlier addresses preferred.
-pub fn host_priority(position: usize) -> u32 {
-    let preference = 65_535u32.saturating_sub(position.min(65_535) as u32);
-    (126 << 24) | (preference << 8) | 255
-}
-
-/// Whether a candidate address can be told to a browser at all.
-pub fn is_announceable(address: &SocketAddr) -> bool {
-    !address.ip().is_unspecified() && !address.ip().is_multicast()
 }
 
 #[cfg(test)]

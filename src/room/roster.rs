@@ -272,10 +272,6 @@ impl<S: Copy + PartialEq> Roster<S> {
     pub fn streams(&self) -> impl Iterator<Item = &Stream<S>> {
         self.streams.values()
     }
-
-    pub fn member_count(&self) -> usize {
-        self.members.len()
-    }
 }
 
 impl<S: Copy + PartialEq> Default for Roster<S> {
