@@ -1,0 +1,196 @@
+//! The server's configuration: a `.properties` text and `--set key=value`
+//! overrides, turned into typed values or refused with the place, the key and
+//! what would have been accepted. One table, [`KEYS`], drives names, defaults,
+//! parsing, printing and the manual. Reads no file itself: `main` hands the
+//! text in.
+
+use std::net::IpAddr;
+
+use crate::base::limits::CONFIG_MAX_BYTES;
+use crate::base::time::Span;
+
+mod error;
+mod keys;
+
+pub use error::{ConfigError, Place};
+pub use keys::{KEYS, Key};
+
+use keys::nearest_key;
+
+/// Every setting. A field is named as its key, with dots as underscores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub ws_port: u16,
+    pub media_port_from: u16,
+    /// Addresses to advertise; empty: those of all interfaces, and loopback.
+    pub ip: Vec<IpAddr>,
+    /// Address to bind; `None`: any.
+    pub ip_local: Option<IpAddr>,
+    /// Worker threads; 0: one per CPU the process may use.
+    pub cores: u16,
+    pub io: IoBackend,
+    /// Order of preference, without duplicates, never empty.
+    pub video_codecs: Vec<VideoCodecName>,
+    /// Cap of what a publisher is told to send, kbit/s; 0: none.
+    pub max_bitrate_kbps: u32,
+    pub dtls_max_version: DtlsVersion,
+    /// Between two pings of a session; whole milliseconds.
+    pub keep_alive_server_interval: Span,
+    /// Unanswered pings that end a session.
+    pub keep_alive_probes: u32,
+}
+
+/// What moves bytes between the kernel and the cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoBackend {
+    /// io_uring where the kernel allows it, otherwise the plain system calls.
+    Auto,
+    /// io_uring, or refuse to start.
+    Uring,
+    /// `recvmmsg` and `sendmmsg`.
+    Mmsg,
+}
+
+/// The highest DTLS version the server agrees to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DtlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// A video codec as the configuration names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoCodecName {
+    H264,
+    Vp8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // Overwritten by the table's defaults; a test holds each to be accepted.
+        let mut config = Config {
+            ws_port: 0,
+            media_port_from: 0,
+            ip: Vec::new(),
+            ip_local: None,
+            cores: 0,
+            io: IoBackend::Auto,
+            video_codecs: Vec::new(),
+            max_bitrate_kbps: 0,
+            dtls_max_version: DtlsVersion::V1_2,
+            keep_alive_server_interval: Span::ZERO,
+            keep_alive_probes: 0,
+        };
+        for key in KEYS {
+            let accepted = (key.set)(&mut config, key.default);
+            debug_assert!(accepted.is_some(), "default of {}", key.name);
+        }
+        config
+    }
+}
+
+impl Config {
+    /// The defaults, overridden by `file` (its name, for messages, and its
+    /// text), overridden by `sets` (each `key=value`). Within each, the later
+    /// of two lines wins. Refuses the first line that says nothing it knows.
+    pub fn parse(file: Option<(&str, &str)>, sets: &[String]) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        if let Some((name, text)) = file {
+            bounded(name, text.len())?;
+            config.apply_file(name, text)?;
+        }
+        bounded("--set", sets.iter().map(String::len).sum())?;
+        for set in sets {
+            config.apply(Place::Set, set)?;
+        }
+        let last = config.cores.saturating_sub(1);
+        if config.media_port(last).is_none() {
+            return Err(ConfigError::MediaPortsOverflow {
+                media_port_from: config.media_port_from,
+                cores: config.cores,
+            });
+        }
+        Ok(config)
+    }
+
+    /// The UDP port of core `core`; `None` when there is no such port.
+    pub fn media_port(&self, core: u16) -> Option<u16> {
+        self.media_port_from.checked_add(core)
+    }
+
+    /// A `.properties` file of every key with its documentation, which parses
+    /// back to this same configuration.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        for key in KEYS {
+            let (doc, accepts, default) = (key.doc, key.accepts, key.default);
+            text.push_str(&format!("# {doc}\n# Accepted: {accepts}."));
+            match default {
+                "" => text.push_str(" Default: empty.\n"),
+                _ => text.push_str(&format!(" Default: {default}\n")),
+            }
+            text.push_str(&format!("{}={}\n\n", key.name, (key.get)(self)));
+        }
+        text
+    }
+
+    /// Lines of a properties file: `key=value`, `#` and `!` comments, blanks.
+    /// A byte order mark and CRLF, as some editors write them, are no content.
+    fn apply_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with(['#', '!']) {
+                continue;
+            }
+            let place = Place::Line {
+                file: name.to_owned(),
+                line: index + 1,
+            };
+            self.apply(place, line)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, place: Place, line: &str) -> Result<(), ConfigError> {
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(ConfigError::NotKeyValue {
+                place,
+                text: excerpt(line),
+            });
+        };
+        let (name, value) = (name.trim(), value.trim());
+        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+            return Err(ConfigError::UnknownKey {
+                place,
+                key: excerpt(name),
+                value: excerpt(value),
+                nearest: nearest_key(&excerpt(name)),
+            });
+        };
+        (key.set)(self, value).ok_or_else(|| ConfigError::BadValue {
+            place,
+            key: key.name,
+            value: excerpt(value),
+            accepts: key.accepts,
+        })
+    }
+}
+
+fn bounded(source: &str, size_bytes: usize) -> Result<(), ConfigError> {
+    if size_bytes <= CONFIG_MAX_BYTES {
+        return Ok(());
+    }
+    Err(ConfigError::TooLarge {
+        source: source.to_owned(),
+        size_bytes,
+    })
+}
+
+/// The start of `text`, short enough for one line of a terminal.
+fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests;
