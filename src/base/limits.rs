@@ -91,6 +91,10 @@ pub const ROOM_MEMBERS_MAX: usize = 4_096;
 /// camera and a screen, and a play of every stream in a full grid.
 pub const MEMBER_STREAMS_MAX: usize = 256;
 
+/// Of these, publications: a camera and a screen on each of a few devices. Each
+/// costs a retransmission window and everybody's attention.
+pub const MEMBER_PUBLICATIONS_MAX: usize = 16;
+
 /// Rooms one session may be in at once.
 pub const SESSION_ROOMS_MAX: usize = 32;
 
@@ -123,6 +127,17 @@ pub const RTX_BURST_BYTES: u64 = 200_000;
 
 /// A request head must be complete within this time of the connection's start.
 pub const HTTP_HEAD_MAX: Span = Span::from_secs(10);
+
+/// An answer made elsewhere (another core, the render thread) must be there
+/// within this time.
+pub const HTTP_ANSWER_MAX: Span = Span::from_secs(30);
+
+/// A reader who takes nothing of a body for this long is given up.
+pub const HTTP_STALL_MAX: Span = Span::from_secs(60);
+
+/// Bytes of a body written at once; the next follow when these have left. It
+/// bounds what a slow reader costs, and, encrypted, what one turn does.
+pub const HTTP_PIECE_BYTES: usize = 64 * 1024;
 
 /// Mail that waits for other cores' full mailboxes before new joins, streams
 /// and messages are refused. Twice as much, and mail is dropped.
@@ -270,3 +285,52 @@ pub const EVENT_QUEUE_MAX: usize = 1_024;
 const _: () = assert!(RECEIVE_BUFFER_BYTES >= 112 + DATAGRAM_MAX_BYTES);
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
 const _: () = assert!(MAIL_LANE_MAX >= TURN_MAIL_MAX);
+
+/// Longest access token read: a JWT with this server's claims is about 300
+/// bytes; identity providers add names and addresses, hardly ever 4 KiB. Longer
+/// ones are refused before anything is decoded.
+pub const ACCESS_TOKEN_MAX_BYTES: usize = 8 * 1_024;
+
+/// How early a token may be used, in seconds: issuer and server are set by NTP
+/// but never agree to the second, and a page joins the moment it has its token.
+pub const ACCESS_NOT_BEFORE_LEEWAY_S: u64 = 5;
+
+/// Addresses (IPv6: /64 networks) one rate limiter remembers, about 3 MB.
+/// People behind a core are 8,192 at most; what is beyond them are floods.
+pub const RATE_KEYS_MAX: usize = 65_536;
+
+/// Segments of a request's path: the deepest file of the official client's
+/// package lies 6 folders down, REST paths have 6.
+pub const HTTP_PATH_SEGMENTS_MAX: usize = 32;
+
+/// Largest body of a REST request: today's are below 40 bytes.
+pub const REST_BODY_MAX_BYTES: usize = 4 * 1_024;
+
+/// Most origins `origins` may list; every upgrade is compared with each.
+pub const CONFIG_ORIGINS_MAX: usize = 64;
+
+/// Shortest `auth.secret`: a key of HS256 has at least the 256 bits of its
+/// hash (RFC 7518 section 3.2).
+pub const AUTH_SECRET_MIN_BYTES: usize = 32;
+
+/// Shortest `admin.token`: 16 characters of 6 random bits are beyond guessing.
+pub const ADMIN_TOKEN_MIN_CHARS: usize = 16;
+
+/// Most rules of `room.video_codecs`; every join searches them all.
+pub const CONFIG_ROOM_CODECS_MAX: usize = 256;
+
+const _: () = assert!(ACCESS_TOKEN_MAX_BYTES < HTTP_HEAD_MAX_BYTES);
+const _: () = assert!(RATE_KEYS_MAX >= 2 * CONNECTIONS_PER_CORE_MAX);
+/// Largest certificate or key file read: a chain of four RSA certificates is
+/// under 10 kB; anything near this is another kind of file given by mistake.
+pub const PEM_FILE_MAX_BYTES: usize = 1 << 20;
+
+/// Largest file served from the mounted folder. The largest of the official
+/// SDK's package is a debug build with its map, under 10 MB.
+pub const SHELF_FILE_MAX_BYTES: usize = 16 << 20;
+
+/// Bytes of the mounted folder kept in memory: the whole official package with
+/// its examples fits, and four of the largest files.
+pub const SHELF_CACHE_MAX_BYTES: usize = 64 << 20;
+
+const _: () = assert!(SHELF_FILE_MAX_BYTES <= SHELF_CACHE_MAX_BYTES);

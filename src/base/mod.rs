@@ -4,6 +4,7 @@
 pub mod hash;
 pub mod limits;
 pub mod random;
+pub mod rate;
 pub mod slab;
 pub mod snapshot;
 pub mod time;

@@ -2,9 +2,11 @@
 //! text, events and their log lines. Pure text work; reading files and
 //! printing are `main`'s and `io`'s.
 
+pub mod access;
 pub mod config;
 pub mod event;
 pub mod metrics;
 pub mod rest;
+pub mod route;
 
 pub use crate::base::snapshot;

@@ -1,6 +1,6 @@
-//! The REST body of `GET /api/rooms`, and HTTP/1.1 responses as bytes. Owns
-//! the JSON's field names, which are an interface: they are added to, never
-//! renamed. Opens no socket and parses no request.
+//! The REST bodies of `GET /api/rooms` and `POST …/mute`, and HTTP/1.1
+//! responses as bytes. Owns the JSON's field names, which are an interface: they
+//! are added to, never renamed. Opens no socket and reads no request's head.
 
 use serde_json::{Value, json};
 
@@ -102,11 +102,62 @@ fn down_track_json(track: &DownTrackSnapshot) -> Value {
     })
 }
 
+/// Which tracks of a participant a moderator mutes; at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MuteRequest {
+    pub audio: bool,
+    pub video: bool,
+}
+
+/// Reads `{"audio": true, "video": false}`, both optional and false when they
+/// are missing. The error is the text of a 400. Other names are refused: a
+/// misspelt one would mute less than was asked for.
+pub fn mute_request(body: &[u8]) -> Result<MuteRequest, String> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let Value::Object(fields) = value else {
+        return Err("the body is not a JSON object".to_owned());
+    };
+    let mut request = MuteRequest {
+        audio: false,
+        video: false,
+    };
+    for (name, value) in &fields {
+        let field = match name.as_str() {
+            "audio" => &mut request.audio,
+            "video" => &mut request.video,
+            _ => return Err("only \"audio\" and \"video\" can be muted".to_owned()),
+        };
+        *field = value
+            .as_bool()
+            .ok_or_else(|| format!("\"{name}\" is neither true nor false"))?;
+    }
+    if !request.audio && !request.video {
+        return Err("neither \"audio\" nor \"video\" is true".to_owned());
+    }
+    Ok(request)
+}
+
+/// Whether a request's `Content-Type` is JSON; its parameters do not matter,
+/// as JSON has one encoding (RFC 8259 sections 8.1 and 11).
+pub fn is_json(content_type: Option<&str>) -> bool {
+    let kind = content_type.and_then(|value| value.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON_CONTENT_TYPE))
+}
+
 /// What becomes of the connection after a response (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
     Close,
     KeepAlive,
+}
+
+/// What is said to a peer that may, or may not, ask again.
+pub fn connection_of(keep_alive: bool) -> Connection {
+    match keep_alive {
+        true => Connection::KeepAlive,
+        false => Connection::Close,
+    }
 }
 
 /// Sent with every response unless it brings a header of that name itself.
@@ -211,6 +262,7 @@ fn reason_phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
         200 => "OK",
+        201 => "Created",
         204 => "No Content",
         301 => "Moved Permanently",
         302 => "Found",
@@ -221,8 +273,12 @@ fn reason_phrase(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
         421 => "Misdirected Request",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
@@ -449,6 +505,74 @@ mod tests {
             ]
         );
         assert_eq!(body, "no");
+    }
+
+    #[test]
+    fn mute_requests() {
+        let read = |body: &str| mute_request(body.as_bytes()).map(|r| (r.audio, r.video));
+        assert_eq!(
+            read(r#"{"audio": true, "video": false}"#),
+            Ok((true, false))
+        );
+        assert_eq!(read(r#" {"video":true} "#), Ok((false, true)));
+        assert_eq!(read(r#"{"audio":true,"video":true}"#), Ok((true, true)));
+        assert_eq!(read(r#"{"audio":false,"audio":true}"#), Ok((true, false)));
+        for (body, says) in [
+            ("", "not JSON"),
+            ("audio=true", "not JSON"),
+            (r#"{"audio":true"#, "not JSON"),
+            (r#"{"audio":true}{}"#, "not JSON"),
+            ("[true]", "not a JSON object"),
+            ("true", "not a JSON object"),
+            ("{}", "neither"),
+            (r#"{"audio":false,"video":false}"#, "neither"),
+            (r#"{"audio":1}"#, "\"audio\" is neither"),
+            (r#"{"audio":"true"}"#, "\"audio\" is neither"),
+            (r#"{"audio":true,"video":null}"#, "\"video\" is neither"),
+            (r#"{"audio":true,"vidoe":true}"#, "only"),
+            (r#"{"audio":true,"<b>\r\n":1}"#, "only"),
+        ] {
+            let text = read(body).unwrap_err();
+            assert!(text.contains(says), "{body}: {text}");
+            assert!(
+                text.len() < 120 && !text.contains(char::is_control),
+                "{text}"
+            );
+        }
+        let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
+        assert!(read(&deep).is_err());
+        assert!(mute_request(b"{\"audio\":true,\"\xff\":1}").is_err());
+        let whole = br#"{"audio": true, "video": false}"#;
+        assert!((0..whole.len()).all(|len| mute_request(&whole[..len]).is_err()));
+    }
+
+    #[test]
+    fn json_by_its_type() {
+        for kind in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/json ;",
+        ] {
+            assert!(is_json(Some(kind)), "{kind}");
+        }
+        for kind in [
+            None,
+            Some(""),
+            Some("text/plain"),
+            Some("application/jsonp"),
+        ] {
+            assert!(!is_json(kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_status_sent_has_its_words() {
+        for status in [
+            200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 413, 415, 417, 426, 429,
+            431, 503,
+        ] {
+            assert_ne!(reason_phrase(status), "", "{status}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod nack;
 pub mod reception;
 pub mod rtx_window;
 pub mod srtp;
+pub mod tls;
+pub mod tls_certificate;
 pub mod transport;
 pub mod twcc;
 pub mod ws;

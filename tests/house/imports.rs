@@ -50,6 +50,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("sha1", &["proto/srtp"]),
     ("dimpl", &["proto/dtls"]),
     ("rcgen", &["io/"]),
+    ("rustls", &["proto/tls"]),
     ("stun_codec", &["wire/stun.rs"]),
     ("bytecodec", &["wire/stun.rs"]),
     ("sdp", &["wire/sdp"]),

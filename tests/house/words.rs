@@ -61,7 +61,7 @@ const BANS: &[Ban] = &[
     ban(&["Atomic*"], OWNED),
     ban(&["sync", "atomic"], OWNED),
     Ban {
-        except: &["proto/dtls"],
+        except: &["proto/dtls", "proto/tls.rs"],
         ..ban(&["Arc"], OWNED)
     },
     Ban {
