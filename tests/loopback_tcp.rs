@@ -12,8 +12,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use ringhall::core::border::CloseCause;
+use ringhall::io::tls::pem;
 use ringhall::io::{Backend, Running, StopError, start};
-use stand_in::{BOTH, EVENTS_PRINTED, StandIn, serve, settings, within};
+use ringhall::proto::tls::Identity;
+use stand_in::{BODY_BYTES, BOTH, EVENTS_PRINTED, StandIn, body_byte, serve, settings, within};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -224,6 +226,143 @@ fn connect_and_reuse(backend: Backend) -> u16 {
     ask(&mut stream, "hello");
     running.stop().unwrap();
     port
+}
+
+#[test]
+fn a_second_door_serves_beside_the_first() {
+    for backend in BOTH {
+        let mut both = settings(backend, 2);
+        both.tls_port = Some(0);
+        let (running, seen) = serve(&both);
+        let sealed = running.bound().wss.unwrap();
+        assert_ne!(sealed.port(), running.bound().web.port());
+        let mut streams: Vec<_> = (0..60)
+            .map(|number| match number % 2 {
+                0 => connect(&running),
+                _ => connect_to(([127, 0, 0, 1], sealed.port()).into()),
+            })
+            .collect();
+        for (number, stream) in streams.iter_mut().enumerate() {
+            ask(stream, &format!("number {number}"));
+        }
+        assert_eq!(seen.accepted_by_tls.load(SeqCst), 30, "{backend:?}");
+        let by_core = [0, 1].map(|core| seen.accepted_by_core[core].load(SeqCst));
+        assert_eq!(by_core[0] + by_core[1], 60);
+
+        let mut second = settings(backend, 1);
+        second.tls_port = Some(sealed.port());
+        let error = start(&second, |_, _| -> StandIn { unreachable!() });
+        let text = error.map(|_| ()).unwrap_err().to_string();
+        let expected = format!("TCP port {} is already in use", sealed.port());
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(text.contains("set wss.port"), "{text}");
+        drop(streams);
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn without_a_second_door_there_is_none() {
+    let (running, _) = serve(&settings(Backend::Mmsg, 1));
+    assert_eq!(running.bound().wss, None);
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_long_body_goes_out_at_its_readers_pace() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let mut slow = connect(&running);
+        slow.write_all(b"body").unwrap();
+        let mut got = vec![0; 100_000];
+        slow.read_exact(&mut got).unwrap();
+        // What is not read stays unwritten, but for the kernel's own buffers.
+        let handed = || seen.body_bytes.load(SeqCst);
+        let mut before = handed();
+        while {
+            std::thread::sleep(Duration::from_millis(150));
+            handed() != before
+        } {
+            before = handed();
+        }
+        assert!(
+            before < BODY_BYTES as u64 - (1 << 20),
+            "{backend:?} {before}"
+        );
+        // The core serves others meanwhile.
+        let mut other = connect(&running);
+        ask(&mut other, "meanwhile");
+        slow.read_to_end(&mut got).unwrap();
+        assert_eq!(got.len(), BODY_BYTES, "{backend:?}");
+        let differs = got
+            .iter()
+            .enumerate()
+            .position(|(at, byte)| *byte != body_byte(at));
+        assert_eq!(differs, None, "{backend:?}");
+        let pieces = BODY_BYTES.div_ceil(64 << 10) as u64;
+        assert_eq!(seen.drained.load(SeqCst), pieces + 1, "{backend:?}");
+        drop(slow);
+        let ended = || *seen.closed.lock().unwrap() == [CloseCause::Ended];
+        assert!(within(PATIENCE, ended), "{backend:?}");
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn what_has_left_is_told_once_and_never_after_the_end() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 1));
+        let mut stream = connect(&running);
+        stream.write_all(b"drain").unwrap();
+        let mut got = vec![0; 300_000];
+        stream.read_exact(&mut got).unwrap();
+        let told = |count: u64| seen.drained.load(SeqCst) == count;
+        assert!(within(PATIENCE, || told(1)), "{backend:?}");
+        ask(&mut stream, "nothing asked");
+        assert!(told(1), "{backend:?}");
+
+        // This one leaves in the middle of a body: the machine would panic if
+        // it were told of a connection it knows the end of.
+        let mut rude = connect(&running);
+        rude.write_all(b"body").unwrap();
+        rude.read_exact(&mut got).unwrap();
+        drop(rude);
+        let ended = || seen.closed.lock().unwrap().len() == 1;
+        assert!(within(PATIENCE, ended), "{backend:?}");
+        ask(&mut stream, "still here");
+        drop(stream);
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_new_certificate_reaches_every_sleeping_core() {
+    for backend in BOTH {
+        let (running, seen) = serve(&settings(backend, 2));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+        let certificate = certificate.self_signed(&key).unwrap();
+        let certificate = pem::encode("CERTIFICATE", certificate.der());
+        let key = pem::encode("PRIVATE KEY", &key.serialize_der());
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes());
+        let handle = running.handle();
+        let identity = identity.unwrap();
+        for round in 1..=50 {
+            let handle = handle.clone();
+            let identity = identity.clone();
+            let sender = std::thread::spawn(move || handle.replace_certificate(&identity));
+            sender.join().unwrap();
+            for core in 0..2 {
+                let had = || seen.certificates_by_core[core].load(SeqCst) == round;
+                assert!(
+                    within(PATIENCE, had),
+                    "{backend:?} core {core} round {round}"
+                );
+            }
+        }
+        running.stop().unwrap();
+        handle.replace_certificate(&identity);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use ringhall::base::time::Time;
-use ringhall::core::{ConnectionId, Input, Machine};
+use ringhall::core::{ConnectionId, Door, Input, Machine};
 use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
 use ringhall::proto::srtp::{self, Profile};
 use ringhall::proto::ws::client_text_frame;
@@ -86,6 +86,7 @@ impl Guest {
         let accepted = Input::Accepted {
             connection: guest.connection,
             peer: ([127, 0, 0, 1], 1).into(),
+            door: Door::Plain,
         };
         server.core.handle(now, accepted, &mut server.outbox);
         guest.write(server, UPGRADE);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use ringhall::base::snapshot::ServerSnapshot;
 use ringhall::base::time::{Span, Time};
 use ringhall::core::trains::Train;
-use ringhall::core::{Core, CoreId, Input, Machine, Outbox, Setup, TurnReport};
+use ringhall::core::{Core, CoreId, Input, Machine, Outbox, Rules, Setup, TurnReport};
 use ringhall::io::certificate::certificate;
 use ringhall::io::sockets::media_sockets;
 use ringhall::io::udp::{ReceiveReport, SendReport, Sockets, Udp};
@@ -70,6 +70,8 @@ impl Server {
             identity: identity.clone(),
             video_codecs: vec![VideoCodec::Vp8],
             max_bitrate_kbps: None,
+            tls: None,
+            rules: Rules::default(),
             keep_alive: KeepAlive {
                 interval: NEVER,
                 probes: 1,

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::base::time::{Span, Time};
 use crate::base::trains::Trains;
 
+use crate::base::snapshot::ServerSnapshot;
 pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
-
-use crate::base::snapshot::ServerSnapshot;
 use crate::ops::event::Event;
+use crate::proto::tls;
 
 /// A core's number, 0-based; also its offset in the media port range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,10 +26,11 @@ pub struct ConnectionId(pub u64);
 pub enum Input<'a> {
     /// A datagram on this core's media port. Decrypted in place.
     Datagram { path: Path, bytes: &'a mut [u8] },
-    /// A connection was accepted on the web port.
+    /// A connection was accepted.
     Accepted {
         connection: ConnectionId,
         peer: SocketAddr,
+        door: Door,
     },
     /// Bytes of a connection, in order.
     Bytes {
@@ -44,11 +45,25 @@ pub enum Input<'a> {
     },
     /// Mail from another core, in the order that core sent it.
     Mail { from: CoreId, mail: Mail },
-    /// A [`Render`] of this core is done: the complete HTTP response.
+    /// Everything written to a connection of [`Outbox::drains`] has left.
+    Drained { connection: ConnectionId },
+    /// A [`Render`] of this core is done.
     Rendered {
         connection: ConnectionId,
-        response: Bytes,
+        response: Rendered,
     },
+    /// The certificate of [`Door::Tls`] was replaced; connections from now on
+    /// get this one.
+    Certificate(tls::Identity),
+}
+
+/// The listening port a connection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `ws.port`: HTTP and WebSocket as they are.
+    Plain,
+    /// `wss.port`: the same inside TLS.
+    Tls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +76,38 @@ pub enum CloseCause {
     Overflow,
 }
 
-/// A snapshot to turn into text off the media turn.
+/// A request answered off the media turn: from snapshots, or from a file.
 pub struct Render {
     pub connection: ConnectionId,
     pub form: RenderForm,
-    /// One per core, in core order.
+    /// One per core, in core order; none for a file.
     pub snapshots: Vec<ServerSnapshot>,
+    /// What becomes of the connection, for the response's head.
+    pub keep_alive: bool,
+    /// The body is left out (RFC 9110 section 9.3.2).
+    pub head_only: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenderForm {
     /// `GET /api/rooms`
     RoomsJson,
     /// `GET /metrics`
     Metrics,
+    /// `GET /client2/…`: a file of the mounted folder.
+    File {
+        /// Below the folder, without a leading slash, percent-decoded.
+        path: String,
+        /// The request's `If-None-Match`.
+        if_none_match: Option<String>,
+    },
+}
+
+/// An HTTP response. The body may be shared with others of the same file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    pub head: Bytes,
+    pub body: Bytes,
 }
 
 /// What the core wants done to the world, grouped by kind so that a driver
@@ -86,6 +119,9 @@ pub struct Outbox {
     pub writes: Vec<(ConnectionId, Bytes)>,
     /// Connections to close once everything written so far has left.
     pub closes: Vec<ConnectionId>,
+    /// Connections whose [`Input::Drained`] is awaited, once each: how a long
+    /// body is written at its reader's pace.
+    pub drains: Vec<ConnectionId>,
     /// Mail for other cores, in order. A driver leaves here what a full
     /// mailbox did not take, and tries again next turn; the core sees the
     /// backlog and refuses new work while it is long.
@@ -100,6 +136,7 @@ impl Outbox {
             trains: Trains::new(),
             writes: Vec::new(),
             closes: Vec::new(),
+            drains: Vec::new(),
             mail: Vec::new(),
             events: Vec::new(),
             renders: Vec::new(),

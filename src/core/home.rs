@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use crate::base::limits::ROOMS_MAX;
 use crate::base::time::Time;
 use crate::core::border::Outbox;
+use crate::core::codecs::{Decoders, Published};
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, SessionRef};
 use crate::ops::event::{Event, LeaveCause};
 use crate::room::notice::{Notice, StreamStatus, info};
-use crate::room::roster::{JoinVerdict, Roster, StreamRole};
-use crate::signal::negotiate::{PublishedTracks, Receivable};
+use crate::room::roster::{JoinRules, JoinVerdict, Roster, StreamRole};
 use crate::signal::session::RoomRequest;
 
 /// A room at its home core.
@@ -20,9 +20,8 @@ use crate::signal::session::RoomRequest;
 pub(super) struct Room {
     pub roster: Roster<SessionRef>,
     /// What each publication sends, by media session id.
-    pub published: BTreeMap<String, PublishedTracks>,
-    /// What each member can receive, by login, once an offer told.
-    pub receivable: BTreeMap<String, Receivable>,
+    pub published: BTreeMap<String, Published>,
+    pub decoders: Decoders,
 }
 
 impl Core {
@@ -148,17 +147,24 @@ impl Core {
             }
             self.rooms.insert(room.to_string(), Room::default());
         }
-        let silence_max = self.silence_max();
+        let rules = JoinRules {
+            silence_max: self.silence_max(),
+            members_max: match self.setup.rules.participants_max {
+                0 => usize::MAX,
+                max => max,
+            },
+        };
         let roster = &self.rooms.get(room)?.roster;
         let presented = presented_token.as_deref();
-        match roster.judge_join(now, login, from, presented, silence_max) {
+        match roster.judge_join(now, login, from, presented, rules) {
             JoinVerdict::Refused(why) => return Some(why),
             JoinVerdict::Replaces => {
                 let holder = roster.session_of(login);
                 self.leave(room, login, LeaveCause::Replaced, out);
                 if let Some(holder) = holder.filter(|holder| *holder != from) {
                     let connection = holder.connection;
-                    self.post(holder.core, Mail::Dismiss { connection }, out);
+                    let why = info::REPLACED;
+                    self.post(holder.core, Mail::Dismiss { connection, why }, out);
                 }
             }
             JoinVerdict::Welcome => {}
@@ -191,20 +197,20 @@ impl Core {
     }
 
     /// Ends a membership and everything the member had.
-    fn leave(&mut self, room: &str, login: &str, cause: LeaveCause, out: &mut Outbox) {
+    pub(super) fn leave(&mut self, room: &str, login: &str, cause: LeaveCause, out: &mut Outbox) {
         let Some(entry) = self.rooms.get_mut(room) else {
             return;
         };
         let held = entry.roster.held_by(login);
         for media_session_id in held {
             let ended = self.end_stream(room, &media_session_id, out);
-            // A replaced session may still listen: it hears why. One that
-            // asked to leave stops its streams itself and is answered then.
-            if let (Some(stream), LeaveCause::Replaced) = (ended, cause) {
+            // A session put out may still listen: it hears why. One that asked
+            // to leave stops its streams itself and is answered then.
+            if let (Some(stream), Some(why)) = (ended, stream_info(cause)) {
                 let notice = Notice::StreamStatus {
                     media_session_id,
                     status: StreamStatus::Failed,
-                    info: Some(info::STOPPED_BY_DISCONNECT),
+                    info: Some(why),
                 };
                 self.tell(stream.session, notice, out);
             }
@@ -212,7 +218,7 @@ impl Core {
         if let Some(entry) = self.rooms.get_mut(room)
             && entry.roster.remove(login).is_some()
         {
-            entry.receivable.remove(login);
+            entry.decoders.forget(login);
             let others: Vec<SessionRef> = entry.roster.others(login).collect();
             let left = Notice::Left {
                 room: room.to_string(),
@@ -303,5 +309,15 @@ impl Core {
                 self.leave(&name, &login, LeaveCause::ServerStopping, out);
             }
         }
+    }
+}
+
+/// What the streams of a member that was put out fail with.
+fn stream_info(cause: LeaveCause) -> Option<&'static str> {
+    match cause {
+        LeaveCause::Replaced => Some(info::STOPPED_BY_DISCONNECT),
+        LeaveCause::Removed => Some(info::STREAM_REMOVED),
+        LeaveCause::RoomClosed => Some(info::STREAM_ROOM_CLOSED),
+        LeaveCause::Asked | LeaveCause::SocketLost | LeaveCause::ServerStopping => None,
     }
 }

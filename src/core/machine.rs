@@ -11,13 +11,16 @@ use crate::base::snapshot::{Counters, Drop, Histogram};
 use crate::base::time::{Ntp, Span, Time};
 use crate::base::wheel::Wheel;
 use crate::core::border::{ConnectionId, CoreId, Input, Machine, Outbox, TurnReport};
+use crate::core::connection::Connection;
 use crate::core::home::Room;
 use crate::core::mail::{Mail, SessionRef};
 use crate::core::media::Media;
+use crate::core::rates::Rates;
+use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
-use crate::core::web::Connection;
 use crate::ops::event::Event;
 use crate::proto::dtls::Identity;
+use crate::proto::tls;
 use crate::room::notice::Notice;
 use crate::room::peer::Peer;
 use crate::signal::session::{KeepAlive, RoomRequest};
@@ -32,6 +35,9 @@ pub struct Setup {
     /// Candidates of this core's media port, best first.
     pub candidates: Vec<SocketAddr>,
     pub identity: Identity,
+    /// Certificate of the https port, where there is one.
+    pub tls: Option<tls::Identity>,
+    pub rules: Rules,
     /// Video codecs by preference.
     pub video_codecs: Vec<VideoCodec>,
     /// Ceiling for each publisher.
@@ -51,6 +57,9 @@ pub struct Core {
     pub(super) secret: Secret,
     pub(super) noise: Noise,
     pub(super) connections: Map<ConnectionId, Connection>,
+    /// What connections of [`Door::Tls`] show; none while there is no such port.
+    pub(super) tls: Option<tls::Identity>,
+    pub(super) rates: Rates,
     pub(super) rooms: Map<String, Room>,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
@@ -83,6 +92,8 @@ impl Core {
             secret,
             noise,
             connections: Map::default(),
+            tls: setup.tls.clone(),
+            rates: Rates::new(&setup.rules.rates),
             rooms: Map::default(),
             media: Media::new(),
             wheel: Wheel::new(now),
@@ -98,9 +109,14 @@ impl Core {
         }
     }
 
+    /// Microseconds since 1970 at `now`.
+    pub(super) fn unix_us(&self, now: Time) -> u64 {
+        self.setup.unix_us_at_zero + now.since(Time::ZERO).as_us()
+    }
+
     /// Wall time at `now`.
     pub(super) fn wall(&self, now: Time) -> Ntp {
-        Ntp::from_unix_us(self.setup.unix_us_at_zero).plus(now.since(Time::ZERO))
+        Ntp::from_unix_us(self.unix_us(now))
     }
 
     pub(super) fn id(&self) -> CoreId {
@@ -108,7 +124,7 @@ impl Core {
     }
 
     /// The home core of a room, the same wherever it is asked.
-    fn home_of(&self, room: &str) -> CoreId {
+    pub(super) fn home_of(&self, room: &str) -> CoreId {
         let hash = keyed_hash(self.setup.room_key, room.as_bytes());
         CoreId((hash % u64::from(self.setup.cores.max(1))) as u16)
     }
@@ -191,7 +207,9 @@ impl Core {
                 request,
             } => self.handle_room_request(now, room, from, request, out),
             Mail::Notice { sessions, notice } => self.deliver(&sessions, &notice, out),
-            Mail::Dismiss { connection } => self.dismiss(connection, out),
+            Mail::Dismiss { connection, why } => self.dismiss(connection, why, out),
+            Mail::Moderate { room, from, action } => self.moderate(&room, from, action, out),
+            Mail::Moderated { connection, found } => self.moderated(now, connection, found, out),
             Mail::SnapshotRequest { ticket } => {
                 let snapshot = Box::new(self.snapshot(out));
                 self.post(from, Mail::Snapshot { ticket, snapshot }, out);
@@ -217,14 +235,20 @@ impl Machine for Core {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes, out),
-            Input::Accepted { connection, peer } => self.accept(now, connection, peer),
+            Input::Accepted {
+                connection,
+                peer,
+                door,
+            } => self.accept(now, connection, peer, door, out),
+            Input::Drained { connection } => self.drained(now, connection, out),
+            Input::Certificate(identity) => self.tls = Some(identity),
             Input::Bytes { connection, bytes } => self.read(now, connection, bytes, out),
             Input::Closed { connection, cause } => self.closed(connection, cause, out),
             Input::Mail { from, mail } => self.handle_mail(now, from, mail, out),
             Input::Rendered {
                 connection,
                 response,
-            } => self.rendered(connection, response, out),
+            } => self.rendered(now, connection, response, out),
         }
         self.drain_local(now, out);
     }

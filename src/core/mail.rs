@@ -13,6 +13,22 @@ pub struct SessionRef {
     pub connection: ConnectionId,
 }
 
+/// What a moderator does to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moderation {
+    /// Everybody is put out.
+    Close,
+    Remove {
+        login: String,
+    },
+    /// The participant is asked to mute; its client obeys, and may unmute.
+    Mute {
+        login: String,
+        audio: bool,
+        video: bool,
+    },
+}
+
 /// One message between cores.
 #[derive(Debug)]
 pub enum Mail {
@@ -27,8 +43,22 @@ pub enum Mail {
         sessions: Vec<ConnectionId>,
         notice: Notice,
     },
-    /// A session was superseded: its connection is to be closed.
-    Dismiss { connection: ConnectionId },
+    /// A session is put out: its connection is to be closed, saying why.
+    Dismiss {
+        connection: ConnectionId,
+        why: &'static str,
+    },
+    /// A moderator asks a room, at the room's home core.
+    Moderate {
+        room: String,
+        from: SessionRef,
+        action: Moderation,
+    },
+    /// Whether what a moderator asked found whom it was about.
+    Moderated {
+        connection: ConnectionId,
+        found: bool,
+    },
     /// Somebody asked for everybody's state.
     SnapshotRequest { ticket: u64 },
     Snapshot {

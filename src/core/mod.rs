@@ -2,16 +2,26 @@
 //! fills an [`Outbox`]. It owns no socket, file, clock, thread or lock.
 
 pub mod border;
+mod codecs;
+mod connection;
 mod home;
+mod http;
 mod machine;
 pub mod mail;
 mod media;
+mod moderation;
+mod rates;
+mod rules;
 mod stats;
 mod streams;
 mod web;
 
 pub use crate::base::trains;
 pub use border::{
-    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, Render, RenderForm, TurnReport,
+    CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, Render, RenderForm,
+    Rendered, TurnReport,
 };
+pub use codecs::video_codec;
 pub use machine::{Core, Setup};
+pub use rates::RateSettings;
+pub use rules::Rules;

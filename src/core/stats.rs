@@ -5,7 +5,7 @@ use crate::base::hash::Map;
 use crate::base::snapshot::{
     Drop, Gauges, ParticipantSnapshot, PlaySnapshot, RoomSnapshot, ServerSnapshot, StreamSnapshot,
 };
-use crate::core::border::{ConnectionId, CoreId, Outbox, Render, RenderForm};
+use crate::core::border::{CoreId, Outbox, Render, RenderForm};
 use crate::core::home::Room;
 use crate::core::machine::Core;
 use crate::core::mail::Mail;
@@ -16,31 +16,20 @@ use crate::room::roster::StreamRole;
 #[derive(Default)]
 pub(super) struct PendingSnapshots {
     next_ticket: u64,
-    waiting: Map<u64, Pending>,
-}
-
-struct Pending {
-    connection: ConnectionId,
-    form: RenderForm,
-    snapshots: Vec<ServerSnapshot>,
+    waiting: Map<u64, Render>,
 }
 
 impl Core {
-    /// Asks every core for its state, for one HTTP request.
-    pub(super) fn ask_snapshots(
-        &mut self,
-        connection: ConnectionId,
-        form: RenderForm,
-        out: &mut Outbox,
-    ) {
+    /// Has a request answered off the turn; first asks every core for its
+    /// state, where the answer is made of that.
+    pub(super) fn render(&mut self, render: Render, out: &mut Outbox) {
+        if let RenderForm::File { .. } = render.form {
+            out.renders.push(render);
+            return;
+        }
         let ticket = self.pending.next_ticket;
         self.pending.next_ticket += 1;
-        let pending = Pending {
-            connection,
-            form,
-            snapshots: Vec::new(),
-        };
-        self.pending.waiting.insert(ticket, pending);
+        self.pending.waiting.insert(ticket, render);
         for core in (0..self.setup.cores).map(CoreId) {
             self.post(core, Mail::SnapshotRequest { ticket }, out);
         }
@@ -56,13 +45,9 @@ impl Core {
         if pending.snapshots.len() < cores {
             return;
         }
-        if let Some(mut pending) = self.pending.waiting.remove(&ticket) {
-            pending.snapshots.sort_by_key(|snapshot| snapshot.core);
-            out.renders.push(Render {
-                connection: pending.connection,
-                form: pending.form,
-                snapshots: pending.snapshots,
-            });
+        if let Some(mut render) = self.pending.waiting.remove(&ticket) {
+            render.snapshots.sort_by_key(|snapshot| snapshot.core);
+            out.renders.push(render);
         }
     }
 

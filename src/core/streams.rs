@@ -5,6 +5,7 @@
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::core::border::Outbox;
+use crate::core::codecs::Published;
 use crate::core::machine::Core;
 use crate::core::mail::SessionRef;
 use crate::core::media::ufrag_of;
@@ -43,6 +44,8 @@ impl Core {
         out: &mut Outbox,
     ) {
         let media_session_id = offer.media_session_id.clone();
+        let (room, name) = (offer.room.clone(), offer.name.clone());
+        let over_tcp = offer.over_tcp;
         let opened = match self.login_of(&offer.room, from) {
             None => Err(info::NOT_A_MEMBER),
             Some(login) => {
@@ -56,18 +59,45 @@ impl Core {
                 self.try_open(now, asked, role, &offer.sdp)
             }
         };
+        let refused = opened.as_ref().err().copied();
         let notice = match opened {
             Ok(sdp) => Notice::RemoteSdp {
-                media_session_id,
+                media_session_id: media_session_id.clone(),
                 sdp,
             },
             Err(info) => Notice::StreamStatus {
-                media_session_id,
+                media_session_id: media_session_id.clone(),
                 status: StreamStatus::Failed,
                 info: Some(info),
             },
         };
         self.tell(from, notice, out);
+        match refused {
+            None if over_tcp => self.tell_over_udp(room, from, media_session_id, name, out),
+            Some(info::NO_COMMON_CODECS) if role == StreamRole::Play => {
+                self.ask_to_republish(&room, &name, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// There are no TCP candidates: who asked for them learns it.
+    fn tell_over_udp(
+        &mut self,
+        room: String,
+        to: SessionRef,
+        media_session_id: String,
+        stream: String,
+        out: &mut Outbox,
+    ) {
+        let login = self.login_of(&room, to).unwrap_or_default();
+        self.tell(to, Notice::OverUdp { media_session_id }, out);
+        let event = Event::OverUdp {
+            room,
+            login,
+            stream,
+        };
+        self.event(event, out);
     }
 
     fn try_open(
@@ -85,8 +115,7 @@ impl Core {
             return Err(info);
         }
         let offer = sdp::parse(sdp).map_err(|_| info::BAD_OFFER)?;
-        let receivable = Receivable::from_offer(&offer);
-        room.receivable.insert(asked.login.clone(), receivable);
+        room.decoders.note(&asked.login, role, &offer);
         match role {
             StreamRole::Publish => self.open_publication(now, asked, &offer),
             StreamRole::Play => self.open_play(now, asked, &offer),
@@ -100,14 +129,7 @@ impl Core {
         offer: &SessionOffer,
     ) -> Result<String, &'static str> {
         let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
-        let others = room
-            .receivable
-            .iter()
-            .filter(|(login, _)| **login != asked.login);
-        let video_codecs = negotiate::prefer_common(
-            &self.setup.video_codecs,
-            others.map(|(_, receivable)| receivable),
-        );
+        let video_codecs = self.publish_order(room, &asked.room, &asked.login);
         let policy = PublishPolicy {
             video_codecs: &video_codecs,
             audio_codecs: &AUDIO_CODECS,
@@ -127,7 +149,11 @@ impl Core {
         let publication = Publication::new(now, placeholder, spec, &mut self.noise);
         let key = self.media.publications.insert(publication);
         let key = key.ok_or(info::SERVER_FULL)?;
-        let published = negotiated.published();
+        let published = Published {
+            tracks: negotiated.published(),
+            offered: Receivable::from_offer(offer).video,
+            asked: false,
+        };
         let senders = LocalSenders::default();
         let role = Role::Publisher(key);
         let opened = self.open_peer(now, &asked, role, &negotiated, senders);
@@ -170,7 +196,7 @@ impl Core {
         };
         let publication = *publication;
         let negotiated =
-            negotiate::negotiate_play(offer, published).map_err(|error| error.info())?;
+            negotiate::negotiate_play(offer, &published.tracks).map_err(|error| error.info())?;
         let noise = &mut self.noise;
         let mut down = |kind| {
             let spec = negotiated.track_spec(kind)?;

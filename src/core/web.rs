@@ -1,166 +1,36 @@
-//! The web port of a core: HTTP requests, and WebSocket connections with the
-//! sessions behind them.
-
-use std::net::SocketAddr;
+//! WebSocket connections of a core and the sessions behind them: what a client
+//! asks is judged here (token, rates, congestion) before a room hears it.
 
 use bytes::Bytes;
 
-use crate::base::limits::{HTTP_HEAD_MAX, HTTP_HEAD_MAX_BYTES};
 use crate::base::time::Time;
-use crate::core::border::{CloseCause, ConnectionId, Outbox, RenderForm};
-use crate::core::machine::{Core, Timer};
-use crate::ops::event::Event;
-use crate::ops::rest::{self, http_response};
+use crate::core::border::{ConnectionId, Outbox};
+use crate::core::connection::Stage;
+use crate::core::machine::Core;
+use crate::core::mail::SessionRef;
 use crate::proto::ws::{Goodbye, WebSocket, WsEvent};
 use crate::room::notice::{Notice, StreamStatus, info};
+use crate::room::roster::StreamRole;
 use crate::signal::message;
 use crate::signal::session::{RoomRequest, Session, SessionAction};
-use crate::web;
-use crate::wire::http;
 
-/// One TCP connection of the web port.
-pub(super) struct Connection {
-    peer: SocketAddr,
-    stage: Stage,
-    armed: Option<Time>,
-}
-
-enum Stage {
-    /// Waiting for a request head, until the deadline.
-    Http {
-        head: Vec<u8>,
-        deadline: Time,
-    },
-    /// A request is being answered by a render; what follows waits.
-    Rendering,
-    Session(Box<WsSession>),
-    /// Only the driver's `Closed` is still to come.
-    Closing,
-}
-
-struct WsSession {
-    ws: WebSocket,
-    session: Session,
+pub(super) struct WsSession {
+    pub ws: WebSocket,
+    pub session: Session,
 }
 
 impl Core {
-    pub(super) fn accept(&mut self, now: Time, id: ConnectionId, peer: SocketAddr) {
-        self.counters.connections_accepted += 1;
-        let deadline = now + HTTP_HEAD_MAX;
-        let stage = Stage::Http {
-            head: Vec::new(),
-            deadline,
-        };
-        let connection = Connection {
-            peer,
-            stage,
-            armed: None,
-        };
-        self.connections.insert(id, connection);
-        self.rearm_connection(id);
-    }
-
-    pub(super) fn read(&mut self, now: Time, id: ConnectionId, bytes: &[u8], out: &mut Outbox) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        match &mut connection.stage {
-            Stage::Http { head, .. } => {
-                head.extend_from_slice(bytes);
-                self.read_http(now, id, out);
-            }
-            Stage::Session(end) => {
-                end.ws.feed(bytes);
-                self.poll_session(id, out);
-            }
-            // Nobody pipelines behind a render but to hurt.
-            Stage::Rendering => self.close(id, out),
-            Stage::Closing => {}
-        }
-    }
-
-    /// Answers every complete request in the buffer.
-    fn read_http(&mut self, now: Time, id: ConnectionId, out: &mut Outbox) {
-        loop {
-            let Some(Connection {
-                stage: Stage::Http { head, .. },
-                peer,
-                ..
-            }) = self.connections.get_mut(&id)
-            else {
-                return;
-            };
-            let request = match http::parse(head) {
-                Ok(None) if head.len() <= HTTP_HEAD_MAX_BYTES => return,
-                Ok(None) => Err((431, "request head too large")),
-                Err(http::HttpError::Malformed) => Err((400, "not an HTTP/1.1 request")),
-                Err(http::HttpError::BadUpgrade) => Err((426, "WebSocket version 13 is needed")),
-                Ok(Some(request)) => Ok(request),
-            };
-            let request = match request {
-                Ok(request) => request,
-                Err((status, text)) => {
-                    self.respond(id, status, text, false, out);
-                    return;
-                }
-            };
-            if let Some(key) = request.websocket_key {
-                let response = crate::proto::ws::upgrade_response(key);
-                let rest = head.split_off(request.len_bytes);
-                out.writes.push((id, Bytes::from(response)));
-                self.upgrade(now, id, &rest, out);
-                return;
-            }
-            let answer = answer(&request, peer.ip().is_loopback());
-            let keep_alive = request.keep_alive;
-            let rest = head.split_off(request.len_bytes);
-            *head = rest;
-            match answer {
-                Answer::Done(response) => {
-                    out.writes.push((id, Bytes::from(response)));
-                    if !keep_alive {
-                        self.close(id, out);
-                        return;
-                    }
-                }
-                Answer::Render(form) => {
-                    if let Some(connection) = self.connections.get_mut(&id) {
-                        connection.stage = Stage::Rendering;
-                    }
-                    self.ask_snapshots(id, form, out);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn respond(
+    /// Answers an upgrade; `rest` came behind it.
+    pub(super) fn upgrade(
         &mut self,
+        now: Time,
         id: ConnectionId,
-        status: u16,
-        text: &str,
-        keep_alive: bool,
+        key: &str,
+        rest: &[u8],
         out: &mut Outbox,
     ) {
-        let response = plain(status, text, keep_alive);
-        out.writes.push((id, Bytes::from(response)));
-        if !keep_alive {
-            self.close(id, out);
-        }
-    }
-
-    /// A render came back.
-    pub(super) fn rendered(&mut self, id: ConnectionId, response: Bytes, out: &mut Outbox) {
-        // Renders say `connection: close`, so nothing needs to follow them.
-        if let Some(connection) = self.connections.get(&id)
-            && matches!(connection.stage, Stage::Rendering)
-        {
-            out.writes.push((id, response));
-            self.close(id, out);
-        }
-    }
-
-    fn upgrade(&mut self, now: Time, id: ConnectionId, rest: &[u8], out: &mut Outbox) {
+        let response = crate::proto::ws::upgrade_response(key);
+        self.send(id, Bytes::from(response), out);
         let token = self.secret.token();
         let session = Session::new(now, token, self.setup.keep_alive);
         let mut ws = WebSocket::new();
@@ -168,12 +38,12 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.stage = Stage::Session(Box::new(WsSession { ws, session }));
         }
-        self.poll_session(id, out);
+        self.poll_session(now, id, out);
         self.rearm_connection(id);
     }
 
     /// Reads every message the buffer holds.
-    fn poll_session(&mut self, id: ConnectionId, out: &mut Outbox) {
+    pub(super) fn poll_session(&mut self, now: Time, id: ConnectionId, out: &mut Outbox) {
         let mut actions = Vec::new();
         let mut closed = false;
         if let Some(end) = self.session_mut(id) {
@@ -184,7 +54,7 @@ impl Core {
                 }
             }
         }
-        self.perform(id, actions, out);
+        self.perform(now, id, actions, out);
         if closed {
             self.flush_session(id, out);
             self.end_session(id, out);
@@ -192,8 +62,22 @@ impl Core {
         }
     }
 
+    pub(super) fn wake_session(&mut self, now: Time, id: ConnectionId, out: &mut Outbox) {
+        let mut actions = Vec::new();
+        if let Some(end) = self.session_mut(id) {
+            end.session.handle_deadline(now, &mut actions);
+        }
+        self.perform(now, id, actions, out);
+    }
+
     /// Carries out what a session decided, in order.
-    fn perform(&mut self, id: ConnectionId, actions: Vec<SessionAction>, out: &mut Outbox) {
+    fn perform(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        actions: Vec<SessionAction>,
+        out: &mut Outbox,
+    ) {
         for action in actions {
             match action {
                 SessionAction::Say(text) => {
@@ -201,7 +85,7 @@ impl Core {
                         end.ws.send_text(&text);
                     }
                 }
-                SessionAction::Ask { room, request } => self.ask(id, room, request, out),
+                SessionAction::Ask { room, request } => self.ask(now, id, room, request, out),
                 SessionAction::Close(reason) => {
                     if let Some(end) = self.session_mut(id) {
                         end.ws.close(Goodbye::Policy, reason);
@@ -216,37 +100,104 @@ impl Core {
         self.flush_session(id, out);
     }
 
-    /// Passes a request on, unless the cores' mailboxes are congested: then
-    /// new work is refused while what frees resources still passes.
-    fn ask(&mut self, id: ConnectionId, room: String, request: RoomRequest, out: &mut Outbox) {
-        let refusal = match &request {
-            _ if !self.is_congested() => None,
-            RoomRequest::Join { operation_id, .. }
-            | RoomRequest::SendMessage { operation_id, .. } => {
-                Some(message::refused(operation_id, info::SERVER_FULL))
-            }
-            RoomRequest::Open { offer, .. } => Some(message::stream_status(
-                &offer.media_session_id,
-                StreamStatus::Failed,
-                Some(info::SERVER_FULL),
-            )),
-            _ => None,
+    /// Passes a request on, or answers why it is refused.
+    fn ask(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        room: String,
+        request: RoomRequest,
+        out: &mut Outbox,
+    ) {
+        let Some(why) = self.refuse(now, id, &room, &request) else {
+            return self.ask_room(room, id, request, out);
         };
-        match refusal {
-            Some(text) => {
-                if let Some(end) = self.session_mut(id) {
-                    end.ws.send_text(&text);
-                }
+        let text = match &request {
+            RoomRequest::Join { operation_id, .. }
+            | RoomRequest::SendMessage { operation_id, .. } => message::refused(operation_id, why),
+            RoomRequest::Open { offer, .. } => {
+                message::stream_status(&offer.media_session_id, StreamStatus::Failed, Some(why))
             }
-            None => self.ask_room(room, id, request, out),
+            _ => return,
+        };
+        if let Some(end) = self.session_mut(id) {
+            match &request {
+                RoomRequest::Join { operation_id, .. } => end.session.settled(operation_id, false),
+                RoomRequest::Open { offer, .. } => {
+                    end.session.forget_stream(&offer.media_session_id);
+                }
+                _ => {}
+            }
+            end.ws.send_text(&text);
         }
     }
 
-    /// Another session took this one's login: it must not come back by itself
-    /// and take it again, so it is told why.
-    pub(super) fn dismiss(&mut self, id: ConnectionId, out: &mut Outbox) {
+    /// Why a room does not get to hear this. While the cores' mailboxes are
+    /// congested new work is refused, and what frees resources still passes.
+    fn refuse(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        room: &str,
+        request: &RoomRequest,
+    ) -> Option<&'static str> {
+        let asks = matches!(
+            request,
+            RoomRequest::Join { .. } | RoomRequest::SendMessage { .. } | RoomRequest::Open { .. }
+        );
+        if !asks {
+            return None;
+        }
+        if self.is_congested() {
+            return Some(info::SERVER_FULL);
+        }
+        let peer = self.connections.get(&id)?.peer.ip();
+        match request {
+            RoomRequest::Join { .. } if !self.rates.joins.allow(now, peer) => {
+                Some(info::TOO_MANY_JOINS)
+            }
+            RoomRequest::SendMessage { .. } if !self.rates.messages.allow(now, peer) => {
+                Some(info::TOO_MANY_MESSAGES)
+            }
+            RoomRequest::SendMessage { .. } => None,
+            RoomRequest::Open { role, .. } => self.refuse_token(now, id, room, Some(*role)),
+            _ => self.refuse_token(now, id, room, None),
+        }
+    }
+
+    /// What the session's access token says against this; each join, publish
+    /// and play asks it anew, because it may have expired.
+    fn refuse_token(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        room: &str,
+        role: Option<StreamRole>,
+    ) -> Option<&'static str> {
+        let now_unix_s = self.unix_us(now) / 1_000_000;
+        let Stage::Session(end) = &self.connections.get(&id)?.stage else {
+            return None;
+        };
+        let login = end.session.login().unwrap_or_default();
+        let token = end.session.access_token();
+        match self
+            .setup
+            .rules
+            .access
+            .judge(token, room, login, now_unix_s)
+        {
+            Err(denial) => Some(denial.info()),
+            Ok(grant) if role == Some(StreamRole::Publish) && !grant.publish => {
+                Some(info::RESTRICTED)
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// A session is put out: it must not come back by itself, so it is told why.
+    pub(super) fn dismiss(&mut self, id: ConnectionId, why: &'static str, out: &mut Outbox) {
         if let Some(end) = self.session_mut(id) {
-            end.ws.close(Goodbye::Policy, "replaced by a new session");
+            end.ws.close(Goodbye::Policy, why);
         }
         self.flush_session(id, out);
         self.end_session(id, out);
@@ -268,81 +219,30 @@ impl Core {
             {
                 end.session.forget_stream(media_session_id);
             }
+            match notice {
+                Notice::Accepted { operation_id } => end.session.settled(operation_id, true),
+                Notice::Refused { operation_id, .. } => end.session.settled(operation_id, false),
+                _ => {}
+            }
             end.ws.send_text(&text);
             self.flush_session(*id, out);
         }
     }
 
-    pub(super) fn closed(&mut self, id: ConnectionId, cause: CloseCause, out: &mut Outbox) {
-        if cause == CloseCause::Overflow {
-            let why = "client reads too slowly";
-            self.event(Event::SessionRefused { why }, out);
+    /// The server ends.
+    pub(super) fn say_goodbye(&mut self, id: ConnectionId, out: &mut Outbox) {
+        if let Some(end) = self.session_mut(id) {
+            // No reason: a client takes one as meant for it and stays away,
+            // but is welcome back when the server is.
+            end.ws.close(Goodbye::GoingAway, "");
         }
-        self.end_session(id, out);
-        self.connections.remove(&id);
+        self.flush_session(id, out);
     }
 
-    pub(super) fn wake_connection(
-        &mut self,
-        now: Time,
-        id: ConnectionId,
-        due: Time,
-        out: &mut Outbox,
-    ) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        if connection.armed != Some(due) {
-            return;
-        }
-        connection.armed = None;
-        match &mut connection.stage {
-            Stage::Http { head, deadline } if now >= *deadline => {
-                if head.is_empty() {
-                    // Idle between requests: no answer is owed.
-                    self.close(id, out);
-                } else {
-                    self.respond(id, 408, "request took too long", false, out);
-                }
-            }
-            Stage::Session(end) => {
-                let mut actions = Vec::new();
-                end.session.handle_deadline(now, &mut actions);
-                self.perform(id, actions, out);
-            }
-            Stage::Http { .. } | Stage::Rendering | Stage::Closing => {}
-        }
-        self.rearm_connection(id);
-    }
-
-    fn rearm_connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        let due = match &connection.stage {
-            Stage::Http { deadline, .. } => *deadline,
-            Stage::Session(end) => end.session.deadline(),
-            Stage::Rendering | Stage::Closing => return,
-        };
-        if connection.armed.is_none_or(|armed| due < armed) {
-            connection.armed = Some(due);
-            self.wheel.arm(due, Timer::Connection(id, due));
-        }
-    }
-
-    /// Tells every session goodbye; their rooms hear that they are gone.
-    pub(super) fn close_every_connection(&mut self, out: &mut Outbox) {
-        let mut ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            if let Some(end) = self.session_mut(id) {
-                // No reason: a client takes one as meant for it and stays away,
-                // but is welcome back when the server is.
-                end.ws.close(Goodbye::GoingAway, "");
-            }
-            self.flush_session(id, out);
-            self.end_session(id, out);
-            self.close(id, out);
+    pub(super) fn session_ref(&self, connection: ConnectionId) -> SessionRef {
+        SessionRef {
+            core: self.id(),
+            connection,
         }
     }
 
@@ -363,14 +263,12 @@ impl Core {
     fn flush_session(&mut self, id: ConnectionId, out: &mut Outbox) {
         if let Some(end) = self.session_mut(id) {
             let bytes = end.ws.take_output();
-            if !bytes.is_empty() {
-                out.writes.push((id, Bytes::from(bytes)));
-            }
+            self.send(id, Bytes::from(bytes), out);
         }
     }
 
     /// The session's rooms hear it is gone; once.
-    fn end_session(&mut self, id: ConnectionId, out: &mut Outbox) {
+    pub(super) fn end_session(&mut self, id: ConnectionId, out: &mut Outbox) {
         let mut actions = Vec::new();
         if let Some(end) = self.session_mut(id) {
             end.session.end_session(&mut actions);
@@ -380,73 +278,5 @@ impl Core {
                 self.ask_room(room, id, request, out);
             }
         }
-    }
-
-    fn close(&mut self, id: ConnectionId, out: &mut Outbox) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && !matches!(connection.stage, Stage::Closing)
-        {
-            connection.stage = Stage::Closing;
-            out.closes.push(id);
-        }
-    }
-}
-
-enum Answer {
-    Done(Vec<u8>),
-    Render(RenderForm),
-}
-
-/// What a request gets. Operators' pages answer loopback only: nobody lists a
-/// stranger's rooms.
-fn answer(request: &http::RequestHead<'_>, from_loopback: bool) -> Answer {
-    let keep_alive = request.keep_alive;
-    let head_only = request.method == "HEAD";
-    if request.method != "GET" && !head_only {
-        return Answer::Done(plain(405, "only GET and HEAD are served", keep_alive));
-    }
-    match request.path {
-        "/healthz" => Answer::Done(plain(200, "ok", keep_alive)),
-        "/api/rooms" | "/metrics" if !from_loopback => {
-            let text = "answered on loopback only";
-            Answer::Done(plain(403, text, keep_alive))
-        }
-        "/api/rooms" => Answer::Render(RenderForm::RoomsJson),
-        "/metrics" => Answer::Render(RenderForm::Metrics),
-        path => match web::find(path) {
-            Some(asset) => Answer::Done(asset_response(asset, keep_alive, head_only)),
-            None => Answer::Done(plain(404, "no such page", keep_alive)),
-        },
-    }
-}
-
-fn asset_response(asset: &web::Asset, keep_alive: bool, head_only: bool) -> Vec<u8> {
-    let connection = connection_of(keep_alive);
-    let kind = asset.content_type;
-    let extra = [("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)];
-    if head_only {
-        rest::http_response_head(200, kind, asset.body.len(), connection, &extra)
-    } else {
-        http_response(200, kind, asset.body, connection, &extra)
-    }
-}
-
-fn plain(status: u16, text: &str, keep_alive: bool) -> Vec<u8> {
-    let body = format!("{text}\n");
-    let kind = "text/plain; charset=utf-8";
-    http_response(
-        status,
-        kind,
-        body.as_bytes(),
-        connection_of(keep_alive),
-        &[],
-    )
-}
-
-fn connection_of(keep_alive: bool) -> rest::Connection {
-    if keep_alive {
-        rest::Connection::KeepAlive
-    } else {
-        rest::Connection::Close
     }
 }

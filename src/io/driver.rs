@@ -18,14 +18,14 @@ use tokio::task::unconstrained;
 
 use super::Engine;
 use super::office::Office;
-use super::post::Post;
+use super::post::{Parcel, Post};
 use super::stream::Listener;
 use super::sys::{self, Clock};
 use super::tcp::{CLOSE_GRACE, Hub, TcpEvent};
 use super::udp::{Udp, poll_and_clear};
 use crate::base::limits::{TURN_CONNECTION_INPUTS_MAX, TURN_DATAGRAMS_MAX, TURN_MAIL_MAX};
 use crate::base::time::{Span, Time};
-use crate::core::border::{CoreId, Input, Machine, Outbox, TurnReport};
+use crate::core::border::{CoreId, Door, Input, Machine, Outbox, TurnReport};
 use crate::core::mail::Mail;
 use crate::core::trains::Train;
 
@@ -46,7 +46,7 @@ pub struct Seat {
     pub core: CoreId,
     pub engine: Engine,
     pub udp: Udp,
-    pub listener: Rc<Listener>,
+    pub listeners: Vec<(Door, Rc<Listener>)>,
     pub post: Arc<Post<Mail>>,
     pub office: Office,
     pub clock: Clock,
@@ -84,7 +84,7 @@ impl<M: Machine> Driver<M> {
         let bell = sys::watch(seat.post.bell(seat.core)?)?;
         let timer = sys::watch(sys::timerfd()?)?;
         Ok(Driver {
-            hub: Hub::new(seat.core),
+            hub: Hub::new(seat.core, seat.listeners.len()),
             machine,
             outbox: Outbox::new(),
             taken: Vec::new(),
@@ -103,8 +103,10 @@ impl<M: Machine> Driver<M> {
     /// Runs turns until the order to stop. `true` if no operation of this
     /// thread is left in the kernel; if not, the runtime must not be dropped.
     pub async fn run(mut self) -> bool {
-        let accepting = Rc::clone(&self.hub).accept_all(Rc::clone(&self.seat.listener));
-        tokio::task::spawn_local(accepting);
+        for (door, listener) in &self.seat.listeners {
+            let accepting = Rc::clone(&self.hub).accept_all(Rc::clone(listener), *door);
+            tokio::task::spawn_local(accepting);
+        }
         let mut panic = None;
         while !self.is_over() {
             self.wait(panic.is_some()).await;
@@ -141,7 +143,7 @@ impl<M: Machine> Driver<M> {
         self.flush(&mut report);
         if stopping {
             self.stop_at = Some(now + STOP_GRACE);
-            self.hub.stop(&self.seat.listener);
+            self.hub.stop(&self.seat.listeners);
         }
         report.kernel_dropped = self.kernel_dropped(now);
         self.last = self.seat.clock.now();
@@ -172,13 +174,6 @@ impl<M: Machine> Driver<M> {
     }
 
     fn handle_connections(&mut self, now: Time) {
-        while let Some((connection, response)) = self.seat.post.take_rendered(self.seat.core) {
-            let input = Input::Rendered {
-                connection,
-                response,
-            };
-            self.machine.handle(now, input, &mut self.outbox);
-        }
         for _ in 0..TURN_CONNECTION_INPUTS_MAX {
             match self.hub.take() {
                 None => break,
@@ -186,6 +181,7 @@ impl<M: Machine> Driver<M> {
                     let input = Input::Accepted {
                         connection: connection.id,
                         peer: connection.peer,
+                        door: connection.door,
                     };
                     self.machine.handle(now, input, &mut self.outbox);
                 }
@@ -198,6 +194,11 @@ impl<M: Machine> Driver<M> {
                         };
                         self.machine.handle(now, input, &mut self.outbox);
                     }
+                }
+                Some(TcpEvent::Drained(connection)) => {
+                    let connection = connection.id;
+                    let input = Input::Drained { connection };
+                    self.machine.handle(now, input, &mut self.outbox);
                 }
                 Some(TcpEvent::Closed(connection, cause)) => {
                     let input = Input::Closed {
@@ -212,6 +213,20 @@ impl<M: Machine> Driver<M> {
 
     fn handle_mail(&mut self, now: Time) {
         self.seat.post.collect(self.seat.core, &mut self.mail);
+        // Only now: whatever comes after that look at the boxes wakes us again.
+        while let Some(parcel) = self.seat.post.take_parcel(self.seat.core) {
+            let input = match parcel {
+                Parcel::Rendered {
+                    connection,
+                    response,
+                } => Input::Rendered {
+                    connection,
+                    response,
+                },
+                Parcel::Certificate(identity) => Input::Certificate(identity),
+            };
+            self.machine.handle(now, input, &mut self.outbox);
+        }
         let mut left = TURN_MAIL_MAX;
         // A share for each sender, so that one flood leaves room for others.
         let share = (TURN_MAIL_MAX / self.mail.len().max(1)).max(1);
@@ -262,6 +277,9 @@ impl<M: Machine> Driver<M> {
         }
         for (connection, bytes) in outbox.writes.drain(..) {
             hub.write(connection, bytes);
+        }
+        for connection in outbox.drains.drain(..) {
+            hub.drain(connection);
         }
         for connection in outbox.closes.drain(..) {
             hub.close(connection);
@@ -354,7 +372,7 @@ impl<M: Machine> Driver<M> {
         self.last = self.seat.clock.now();
         if self.stop_at.is_none() {
             self.stop_at = Some(self.last);
-            self.hub.stop(&self.seat.listener);
+            self.hub.stop(&self.seat.listeners);
         }
         self.hub.cut_all();
         while let Some(event) = self.hub.take() {

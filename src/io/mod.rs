@@ -34,9 +34,10 @@
 //!     backend: Backend::Auto,
 //!     cores: 0,
 //!     web_port: 8080,
+//!     tls_port: None,
 //!     bind_ip: None,
 //!     media_port_from: 31000,
-//!     render: |_| Vec::new(),
+//!     render: std::sync::Arc::new(|_| ringhall::core::Rendered::default()),
 //!     print: |event| eprintln!("{event}"),
 //! };
 //! let running = start(&settings, |_core, _bound| Echo)?;
@@ -52,27 +53,34 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::core::border::{CoreId, Machine, Render};
+use crate::core::border::{CoreId, Door, Machine};
 use crate::ops::event::Event;
 
 pub mod addresses;
 pub mod certificate;
 mod driver;
+pub mod launch;
 mod office;
 mod post;
 mod probe;
+pub mod render;
 mod running;
 pub mod seed;
+pub mod shelf;
 pub mod sockets;
 mod stream;
 mod sys;
 mod tcp;
+#[cfg(test)]
+mod test_folder;
+pub mod tls;
 pub mod udp;
 
-pub use running::{Losses, Running, StopError};
+pub use office::RenderFn;
+pub use running::{Handle, Losses, Running, StopError};
 pub use sockets::PortError;
 
 use running::Berth;
@@ -96,19 +104,21 @@ pub enum Engine {
     Mmsg,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct IoSettings {
     pub backend: Backend,
     /// Threads; 0: one per CPU of the process's affinity mask.
     pub cores: usize,
     /// TCP port of pages, WebSocket and REST; 0 chooses one.
     pub web_port: u16,
+    /// TCP port of the same inside TLS; 0 chooses one, `None`: there is none.
+    pub tls_port: Option<u16>,
     /// The only address to bind, for TCP and media; `None`: all, of both families.
     pub bind_ip: Option<IpAddr>,
     /// UDP port of core 0, others follow; 0 chooses free ones.
     pub media_port_from: u16,
     /// Turns a snapshot into a complete HTTP response, on a thread of its own.
-    pub render: fn(&Render) -> Vec<u8>,
+    pub render: RenderFn,
     /// Prints an event, on a thread of its own.
     pub print: fn(&Event),
 }
@@ -118,6 +128,8 @@ pub struct IoSettings {
 pub struct Bound {
     /// Where every core listens; the unspecified address serves both families.
     pub web: SocketAddr,
+    /// The same of the https port, where there is one.
+    pub wss: Option<SocketAddr>,
     /// The UDP port of each core, in core order.
     pub media_ports: Vec<u16>,
     /// Families media is received on.
@@ -180,8 +192,11 @@ where
         cores => cores.min(usize::from(u16::MAX)),
     };
     warn_of_the_host(count, cpus.len(), &mut warnings);
-    let (web, listeners) = sockets::web_listeners(settings.bind_ip, settings.web_port, count)
-        .map_err(StartError::Port)?;
+    let Doors {
+        web,
+        wss,
+        listeners,
+    } = open_doors(settings, count).map_err(StartError::Port)?;
     let media = sockets::media_sockets(
         settings.bind_ip,
         settings.media_port_from,
@@ -193,6 +208,7 @@ where
     let (clock, started_unix_us) = (sys::Clock::start(), unix_us());
     let bound = Bound {
         web,
+        wss,
         media_ports: media.iter().map(|sockets| sockets.port).collect(),
         has_ipv4: has(0),
         has_ipv6: has(1),
@@ -208,10 +224,10 @@ where
     let berths = sockets
         .zip(cpus)
         .enumerate()
-        .map(|(core, ((listener, sockets), cpu))| Berth {
+        .map(|(core, ((listeners, sockets), cpu))| Berth {
             core: CoreId(core as u16),
             cpu,
-            listener,
+            listeners,
             sockets,
             clock,
         });
@@ -220,6 +236,36 @@ where
         return Err(StartError::Core(why));
     }
     Ok(running)
+}
+
+/// The TCP ports of a server.
+struct Doors {
+    web: SocketAddr,
+    wss: Option<SocketAddr>,
+    /// Of each core.
+    listeners: Vec<Vec<(Door, TcpListener)>>,
+}
+
+fn open_doors(settings: &IoSettings, cores: usize) -> Result<Doors, PortError> {
+    let open = |key, port| sockets::web_listeners(settings.bind_ip, key, port, cores);
+    let (web, plain) = open("ws.port", settings.web_port)?;
+    let mut listeners: Vec<Vec<(Door, TcpListener)>> = plain
+        .into_iter()
+        .map(|listener| vec![(Door::Plain, listener)])
+        .collect();
+    let mut wss = None;
+    if let Some(port) = settings.tls_port {
+        let (address, sealed) = open("wss.port", port)?;
+        wss = Some(address);
+        for (of_core, listener) in listeners.iter_mut().zip(sealed) {
+            of_core.push((Door::Tls, listener));
+        }
+    }
+    Ok(Doors {
+        web,
+        wss,
+        listeners,
+    })
 }
 
 fn choose(backend: Backend) -> Result<(Engine, String), StartError> {

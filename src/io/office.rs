@@ -11,15 +11,18 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
-use super::post::Post;
+use super::post::{Parcel, Post};
 use crate::base::limits::{EVENT_QUEUE_MAX, RENDER_QUEUE_MAX};
-use crate::core::border::{CoreId, Render};
+use crate::core::border::{CoreId, Render, Rendered};
 use crate::core::mail::Mail;
 use crate::ops::event::Event;
 
 /// The answer when rendering itself failed.
 const FAILED: &[u8] =
     b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Answers a request: a complete HTTP response.
+pub type RenderFn = Arc<dyn Fn(&Render) -> Rendered + Send + Sync>;
 
 /// A core's desk: where it leaves slow work. The threads end when the last desk
 /// is gone and their queues are empty.
@@ -34,13 +37,13 @@ pub struct Office {
 impl Office {
     pub fn open(
         post: Arc<Post<Mail>>,
-        render: fn(&Render) -> Vec<u8>,
+        render: RenderFn,
         print: fn(&Event),
     ) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (renders, to_render) = sync_channel(RENDER_QUEUE_MAX);
         let (events, to_print) = sync_channel(EVENT_QUEUE_MAX);
         let threads = vec![
-            thread("render", move || run_renders(&to_render, &post, render))?,
+            thread("render", move || run_renders(&to_render, &post, &render))?,
             thread("events", move || run_events(&to_print, print))?,
         ];
         let office = Office {
@@ -90,16 +93,19 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
         .spawn(run)
 }
 
-fn run_renders(
-    renders: &Receiver<(CoreId, Render)>,
-    post: &Post<Mail>,
-    render: fn(&Render) -> Vec<u8>,
-) {
+fn run_renders(renders: &Receiver<(CoreId, Render)>, post: &Post<Mail>, render: &RenderFn) {
     for (core, job) in renders {
         // One bad snapshot must not end monitoring.
-        let response = catch_unwind(AssertUnwindSafe(|| render(&job)))
-            .map_or(Bytes::from_static(FAILED), Bytes::from);
-        post.put_rendered(core, job.connection, response);
+        let response = catch_unwind(AssertUnwindSafe(|| render(&job)));
+        let response = response.unwrap_or_else(|_| Rendered {
+            head: Bytes::from_static(FAILED),
+            body: Bytes::new(),
+        });
+        let parcel = Parcel::Rendered {
+            connection: job.connection,
+            response,
+        };
+        post.put_parcel(core, parcel);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What crosses threads: mail between cores, finished renders, and the order to
-//! stop. Plain values in bounded lanes; a sleeping core is rung once.
+//! What crosses threads: mail between cores, parcels of other threads for a core,
+//! and the order to stop. Plain values in bounded lanes; a sleeping core is rung once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,11 +7,21 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
 use super::sys;
 use crate::base::limits::MAIL_LANE_MAX;
-use crate::core::border::{ConnectionId, CoreId};
+use crate::core::border::{ConnectionId, CoreId, Rendered};
+use crate::proto::tls;
+
+/// What threads that are no cores hand to one.
+pub enum Parcel {
+    /// A finished render.
+    Rendered {
+        connection: ConnectionId,
+        response: Rendered,
+    },
+    /// The https port's new certificate.
+    Certificate(tls::Identity),
+}
 
 /// The boxes of all cores.
 pub struct Post<T> {
@@ -22,7 +32,7 @@ pub struct Post<T> {
 struct Inbox<T> {
     /// One lane per sending core, so that none fills another's.
     lanes: Vec<Mutex<VecDeque<T>>>,
-    rendered: Mutex<VecDeque<(ConnectionId, Bytes)>>,
+    parcels: Mutex<VecDeque<Parcel>>,
     /// Something was put here since the core last looked.
     filled: AtomicBool,
     /// The core is about to wait, or waits, on `bell`.
@@ -35,7 +45,7 @@ impl<T> Post<T> {
         let boxes = (0..cores).map(|_| {
             Ok(Inbox {
                 lanes: (0..cores).map(|_| Mutex::default()).collect(),
-                rendered: Mutex::default(),
+                parcels: Mutex::default(),
                 filled: AtomicBool::new(false),
                 asleep: AtomicBool::new(false),
                 bell: sys::eventfd()?,
@@ -115,17 +125,27 @@ impl<T> Post<T> {
         }
     }
 
-    /// Hands a finished render to the core that asked.
-    pub fn put_rendered(&self, to: CoreId, connection: ConnectionId, response: Bytes) {
+    /// Hands a parcel to `to`.
+    pub fn put_parcel(&self, to: CoreId, parcel: Parcel) {
         if let Some(inbox) = self.boxes.get(usize::from(to.0)) {
-            lock(&inbox.rendered).push_back((connection, response));
+            lock(&inbox.parcels).push_back(parcel);
             self.wake(to);
         }
     }
 
-    pub fn take_rendered(&self, core: CoreId) -> Option<(ConnectionId, Bytes)> {
+    /// Replaces the certificate of every core.
+    pub fn put_certificate(&self, identity: &tls::Identity) {
+        for core in 0..self.boxes.len() {
+            let parcel = Parcel::Certificate(identity.clone());
+            self.put_parcel(CoreId(core as u16), parcel);
+        }
+    }
+
+    /// The next parcel of `core`. To be looked for after [`Post::collect`],
+    /// which forgets that something came.
+    pub fn take_parcel(&self, core: CoreId) -> Option<Parcel> {
         let inbox = self.boxes.get(usize::from(core.0))?;
-        lock(&inbox.rendered).pop_front()
+        lock(&inbox.parcels).pop_front()
     }
 
     /// Whether `core` may sleep: nothing is waiting, and whoever puts something

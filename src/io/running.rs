@@ -20,8 +20,9 @@ use super::post::Post;
 use super::stream::Listener;
 use super::udp::{Sockets, Udp};
 use super::{Bound, Engine, IoSettings, sys};
-use crate::core::border::{CoreId, Machine};
+use crate::core::border::{CoreId, Door, Machine};
 use crate::core::mail::Mail;
+use crate::proto::tls;
 
 /// From the order to stop until stuck cores are given up.
 const STOP_MAX: Duration = Duration::from_secs(4);
@@ -74,11 +75,26 @@ pub struct Running {
     watched: Vec<(Arc<AtomicU64>, Sockets)>,
 }
 
+/// Reaches the cores of a running server from any thread. Keeps nothing of it
+/// alive: after the server's end it reaches nobody.
+#[derive(Clone)]
+pub struct Handle {
+    post: Arc<Post<Mail>>,
+}
+
+impl Handle {
+    /// Gives every core this certificate for the connections that come to the
+    /// https port from now on.
+    pub fn replace_certificate(&self, identity: &tls::Identity) {
+        self.post.put_certificate(identity);
+    }
+}
+
 /// What a core's thread is given.
 pub struct Berth {
     pub core: CoreId,
     pub cpu: usize,
-    pub listener: TcpListener,
+    pub listeners: Vec<(Door, TcpListener)>,
     pub sockets: Sockets,
     pub clock: sys::Clock,
 }
@@ -87,7 +103,11 @@ impl Running {
     /// The threads that serve all cores; no core yet.
     pub(super) fn open(bound: Bound, settings: &IoSettings) -> io::Result<Self> {
         let post = Arc::new(Post::new(bound.media_ports.len())?);
-        let (office, clerks) = Office::open(Arc::clone(&post), settings.render, settings.print)?;
+        let (office, clerks) = Office::open(
+            Arc::clone(&post),
+            Arc::clone(&settings.render),
+            settings.print,
+        )?;
         let (end, ends) = channel();
         Ok(Running {
             bound: Arc::new(bound),
@@ -157,6 +177,13 @@ impl Running {
         })?;
         self.cores.push(thread);
         Ok(())
+    }
+
+    /// A way to the cores for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            post: Arc::clone(&self.post),
+        }
     }
 
     pub fn bound(&self) -> &Bound {
@@ -238,21 +265,23 @@ fn run_core<M: Machine + 'static>(
     let engine = bound.engine;
     let cores = bound.media_ports.len();
     let serve = async move {
-        let (udp, listener) = match engine {
-            Engine::Uring => (
-                Udp::on_uring(berth.sockets)?,
-                Listener::on_uring(berth.listener)?,
-            ),
-            Engine::Mmsg => (
-                Udp::on_mmsg(berth.sockets)?,
-                Listener::on_tokio(berth.listener)?,
-            ),
+        let udp = match engine {
+            Engine::Uring => Udp::on_uring(berth.sockets)?,
+            Engine::Mmsg => Udp::on_mmsg(berth.sockets)?,
         };
+        let mut listeners = Vec::with_capacity(berth.listeners.len());
+        for (door, listener) in berth.listeners {
+            let listener = match engine {
+                Engine::Uring => Listener::on_uring(listener)?,
+                Engine::Mmsg => Listener::on_tokio(listener)?,
+            };
+            listeners.push((door, Rc::new(listener)));
+        }
         let seat = Seat {
             core: berth.core,
             engine,
             udp,
-            listener: Rc::new(listener),
+            listeners,
             post,
             office,
             clock: berth.clock,

@@ -58,11 +58,13 @@ impl fmt::Display for PortError {
 
 impl std::error::Error for PortError {}
 
-/// One listener per core on one TCP port; port 0 chooses one. A foreign
+/// One listener per core on one TCP port, which the setting `key` names; port 0
+/// chooses one. A foreign
 /// listener on the port is an error, although SO_REUSEPORT would let us join it
 /// and steal half its connections.
 pub fn web_listeners(
     bind_ip: Option<IpAddr>,
+    key: &'static str,
     port: u16,
     cores: usize,
 ) -> Result<(SocketAddr, Vec<TcpListener>), PortError> {
@@ -75,7 +77,7 @@ pub fn web_listeners(
     let fail = |address| {
         move |error| PortError {
             kind: "TCP",
-            key: "ws.port",
+            key,
             address,
             error,
         }
@@ -300,16 +302,16 @@ mod tests {
 
     #[test]
     fn a_foreign_listener_is_named_with_the_way_out() {
-        let (address, first) = web_listeners(None, 0, 2).unwrap();
+        let (address, first) = web_listeners(None, "ws.port", 0, 2).unwrap();
         assert_eq!(
             first[0].local_addr().unwrap(),
             first[1].local_addr().unwrap()
         );
-        let error = web_listeners(None, address.port(), 1)
+        let error = web_listeners(None, "wss.port", address.port(), 1)
             .unwrap_err()
             .to_string();
         assert!(error.contains(&format!("TCP port {} is already in use", address.port())));
-        assert!(error.contains("set ws.port"), "{error}");
+        assert!(error.contains("set wss.port"), "{error}");
     }
 
     #[test]
@@ -328,7 +330,9 @@ mod tests {
     #[test]
     fn an_address_of_another_host_is_explained() {
         let elsewhere = Some([203, 0, 113, 99].into());
-        let error = web_listeners(elsewhere, 0, 1).unwrap_err().to_string();
+        let error = web_listeners(elsewhere, "ws.port", 0, 1)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("ip_local"), "{error}");
     }
 

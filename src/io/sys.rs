@@ -296,6 +296,17 @@ pub fn has_ipv6() -> bool {
     socket(libc::AF_INET6, libc::SOCK_DGRAM).is_ok()
 }
 
+/// What this host is called, where that is text.
+pub fn host_name() -> Option<String> {
+    // HOST_NAME_MAX of Linux is 64, and a zero ends it.
+    let mut name = [0_u8; 65];
+    // SAFETY: the kernel writes at most `name.len()` bytes to `name`.
+    check(unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) }).ok()?;
+    let len = name.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(name.get(..len)?).ok()?;
+    Some(text.to_string())
+}
+
 /// Resets an eventfd, for a waiter that polls its level.
 #[cfg(test)]
 pub fn drain(eventfd: &OwnedFd) {

@@ -20,7 +20,7 @@ use crate::base::limits::{
     CONNECTION_QUEUE_MAX_BYTES, CONNECTION_READ_BYTES, CONNECTION_WRITE_BYTES,
     CONNECTIONS_PER_CORE_MAX,
 };
-use crate::core::border::{CloseCause, ConnectionId, CoreId};
+use crate::core::border::{CloseCause, ConnectionId, CoreId, Door};
 
 /// From the wish to close until what is still unwritten, or a peer that does
 /// not close its end, is cut off.
@@ -33,6 +33,8 @@ pub enum TcpEvent {
     Accepted(Rc<Connection>),
     /// A chunk waits in [`Connection::chunk`].
     Bytes(Rc<Connection>),
+    /// Everything written so far has left, as [`Hub::drain`] asked to know.
+    Drained(Rc<Connection>),
     Closed(Rc<Connection>, CloseCause),
 }
 
@@ -45,9 +47,20 @@ enum State {
     Dead,
 }
 
+/// Where the wish of [`Hub::drain`] stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    Unasked,
+    Awaited,
+    /// The event waits for the turn.
+    Announced,
+}
+
 pub struct Connection {
     pub id: ConnectionId,
     pub peer: SocketAddr,
+    /// The port it came to.
+    pub door: Door,
     stream: Stream,
     state: Cell<State>,
     /// The turn was, or will be, told of the end.
@@ -58,6 +71,7 @@ pub struct Connection {
     queue: RefCell<VecDeque<Bytes>>,
     /// In the queue or being written.
     queued_bytes: Cell<usize>,
+    drain: Cell<Drain>,
     work: Notify,
 }
 
@@ -144,12 +158,14 @@ pub struct Hub {
     issued: Cell<u64>,
     /// Connections whose tasks still run.
     live: Cell<usize>,
-    accepting: Cell<bool>,
+    /// Doors still accepting.
+    accepting: Cell<usize>,
     stopping: Cell<bool>,
 }
 
 impl Hub {
-    pub fn new(core: CoreId) -> Rc<Self> {
+    /// For as many calls of [`Hub::accept_all`] as there are `doors`.
+    pub fn new(core: CoreId, doors: usize) -> Rc<Self> {
         Rc::new(Hub {
             core,
             connections: RefCell::default(),
@@ -157,26 +173,26 @@ impl Hub {
             waker: RefCell::default(),
             issued: Cell::new(0),
             live: Cell::new(0),
-            accepting: Cell::new(true),
+            accepting: Cell::new(doors),
             stopping: Cell::new(false),
         })
     }
 
     /// Accepts until [`Hub::stop`] shuts the listener.
-    pub async fn accept_all(self: Rc<Self>, listener: Rc<Listener>) {
+    pub async fn accept_all(self: Rc<Self>, listener: Rc<Listener>, door: Door) {
         while !self.stopping.get() {
             match listener.accept().await {
-                Ok((stream, peer)) => self.accepted(stream, peer),
+                Ok((stream, peer)) => self.accepted(stream, peer, door),
                 Err(error) if is_about_the_peer(&error) => {}
                 Err(_) if self.stopping.get() => break,
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
-        self.accepting.set(false);
+        self.accepting.set(self.accepting.get().saturating_sub(1));
         self.wake();
     }
 
-    fn accepted(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
+    fn accepted(self: &Rc<Self>, stream: Stream, peer: SocketAddr, door: Door) {
         if self.stopping.get() || self.live.get() >= CONNECTIONS_PER_CORE_MAX {
             // Closing tells the client at once; an unanswered one would wait.
             return;
@@ -189,6 +205,7 @@ impl Hub {
             // The core in front makes it unique in the process, too.
             id: ConnectionId(u64::from(self.core.0) << 48 | number),
             peer,
+            door,
             stream,
             state: Cell::new(State::Open),
             told: Cell::new(false),
@@ -197,6 +214,7 @@ impl Hub {
             chunk_returned: Notify::new(),
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
+            drain: Cell::new(Drain::Unasked),
             work: Notify::new(),
         });
         self.live.set(self.live.get() + 1);
@@ -221,11 +239,22 @@ impl Hub {
 
     /// The next event; after `Closed` the connection is unknown here.
     pub fn take(&self) -> Option<TcpEvent> {
-        let event = self.events.borrow_mut().pop_front();
-        if let Some(TcpEvent::Closed(connection, _)) = &event {
-            self.connections.borrow_mut().remove(&connection.id);
+        loop {
+            let event = self.events.borrow_mut().pop_front();
+            match &event {
+                Some(TcpEvent::Closed(connection, _)) => {
+                    self.connections.borrow_mut().remove(&connection.id);
+                }
+                Some(TcpEvent::Drained(connection)) if connection.queued_bytes.get() > 0 => {
+                    // Written to since: the wish stands for that as well.
+                    connection.drain.set(Drain::Awaited);
+                    continue;
+                }
+                Some(TcpEvent::Drained(connection)) => connection.drain.set(Drain::Unasked),
+                _ => {}
+            }
+            return event;
         }
-        event
     }
 
     /// Whether events wait; if not, `waker` is woken by the next.
@@ -255,6 +284,28 @@ impl Hub {
         connection.work.notify_one();
     }
 
+    /// Wishes one [`TcpEvent::Drained`] once everything written has left; at
+    /// once if it has. A wish while another stands changes nothing.
+    pub fn drain(&self, id: ConnectionId) {
+        let connections = self.connections.borrow();
+        let Some(connection) = connections.get(&id) else {
+            return;
+        };
+        if connection.drain.get() == Drain::Unasked {
+            connection.drain.set(Drain::Awaited);
+            self.tell_drained(connection);
+        }
+    }
+
+    /// Tells the turn, if it wishes to know, that nothing is left to write.
+    fn tell_drained(&self, connection: &Rc<Connection>) {
+        let awaited = connection.drain.get() == Drain::Awaited;
+        if awaited && connection.queued_bytes.get() == 0 && !connection.told.get() {
+            connection.drain.set(Drain::Announced);
+            self.put(TcpEvent::Drained(Rc::clone(connection)));
+        }
+    }
+
     pub fn close(&self, id: ConnectionId) {
         if let Some(connection) = self.connections.borrow().get(&id) {
             connection.close();
@@ -268,10 +319,12 @@ impl Hub {
     }
 
     /// Stops accepting and closes every connection, each after its queue.
-    pub fn stop(&self, listener: &Listener) {
+    pub fn stop(&self, listeners: &[(Door, Rc<Listener>)]) {
         self.stopping.set(true);
-        // Completes the accept in flight.
-        sys::shut(listener.fd(), libc::SHUT_RD);
+        for (_, listener) in listeners {
+            // Completes the accept in flight.
+            sys::shut(listener.fd(), libc::SHUT_RD);
+        }
         for connection in self.connections.borrow().values() {
             connection.close();
         }
@@ -286,13 +339,13 @@ impl Hub {
 
     /// No task and no operation of ours is left.
     pub fn is_idle(&self) -> bool {
-        self.live.get() == 0 && !self.accepting.get()
+        self.live.get() == 0 && self.accepting.get() == 0
     }
 }
 
 /// One connection's life: reads until the end, then waits for its writer.
 async fn serve(hub: Rc<Hub>, connection: Rc<Connection>) {
-    let writer = tokio::task::spawn_local(write_to_end(Rc::clone(&connection)));
+    let writer = tokio::task::spawn_local(write_to_end(Rc::clone(&hub), Rc::clone(&connection)));
     let cause = read_to_end(&hub, &connection).await;
     hub.tell_closed(&connection, cause);
     connection.close();
@@ -325,7 +378,7 @@ async fn read_to_end(hub: &Hub, connection: &Rc<Connection>) -> CloseCause {
     }
 }
 
-async fn write_to_end(connection: Rc<Connection>) {
+async fn write_to_end(hub: Rc<Hub>, connection: Rc<Connection>) {
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
@@ -351,6 +404,7 @@ async fn write_to_end(connection: Rc<Connection>) {
             connection.cut();
             return;
         }
+        hub.tell_drained(&connection);
         // One large answer does not keep its memory for the connection's life.
         buffer.shrink_to(CONNECTION_READ_BYTES);
     }

@@ -39,6 +39,48 @@ pub enum Event {
     SessionRefused {
         why: &'static str,
     },
+    /// A moderator asked a participant to mute.
+    MuteRequested {
+        room: String,
+        login: String,
+        audio: bool,
+        video: bool,
+    },
+    /// A viewer cannot decode a stream; its publisher is asked for a codec that
+    /// everybody can.
+    RepublishRequested(RepublishWish),
+    /// A client asked for media over TCP, which is answered over UDP.
+    OverUdp {
+        room: String,
+        login: String,
+        stream: String,
+    },
+    /// The files of `tls.cert` and `tls.key` changed and are used from now on.
+    CertificateReloaded,
+    /// They changed, cannot be used, and the certificate before stays.
+    CertificateKept {
+        why: String,
+    },
+}
+
+/// Whose stream should be published anew, and in which codecs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepublishWish {
+    pub room: String,
+    pub login: String,
+    pub stream: String,
+    pub video_codecs: Vec<&'static str>,
+}
+
+impl fmt::Display for RepublishWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (room, login, stream) = (&self.room, &self.login, &self.stream);
+        let codecs = self.video_codecs.join(",");
+        write!(
+            f,
+            "republish requested room={room:?} login={login:?} stream={stream:?} codecs={codecs}"
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +88,10 @@ pub enum LeaveCause {
     Asked,
     SocketLost,
     Replaced,
+    /// By a moderator.
+    Removed,
+    /// The room was, by a moderator.
+    RoomClosed,
     ServerStopping,
 }
 
@@ -94,6 +140,26 @@ impl fmt::Display for Event {
                 "stream failed room={room:?} login={login:?} stream={stream:?} info={info:?}"
             ),
             Event::SessionRefused { why } => write!(f, "session refused why={why:?}"),
+            Event::MuteRequested {
+                room,
+                login,
+                audio,
+                video,
+            } => write!(
+                f,
+                "mute requested room={room:?} login={login:?} audio={audio} video={video}"
+            ),
+            Event::RepublishRequested(wish) => wish.fmt(f),
+            Event::OverUdp {
+                room,
+                login,
+                stream,
+            } => write!(
+                f,
+                "answered over UDP room={room:?} login={login:?} stream={stream:?}"
+            ),
+            Event::CertificateReloaded => f.write_str("tls certificate reloaded"),
+            Event::CertificateKept { why } => write!(f, "tls certificate kept why={why:?}"),
         }
     }
 }

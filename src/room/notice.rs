@@ -62,6 +62,22 @@ pub enum Notice {
         media_session_id: String,
         available: bool,
     },
+    /// To a publisher: a viewer cannot decode its video; publishing anew in one
+    /// of these codecs would reach everybody.
+    RepublishRequested {
+        media_session_id: String,
+        video_codecs: Vec<&'static str>,
+    },
+    /// To a publisher: a moderator wants it silent, or dark.
+    MuteRequested {
+        media_session_id: String,
+        audio: bool,
+        video: bool,
+    },
+    /// Media over TCP was asked for and is answered over UDP.
+    OverUdp {
+        media_session_id: String,
+    },
 }
 
 /// A member in [`Notice::State`], with the streams it has live.
@@ -109,5 +125,13 @@ pub mod info {
     pub const SERVER_FULL: &str = "Server is full";
     pub const LOGIN_IN_USE: &str = "Login is already in use";
     pub const ROOM_FULL: &str = "Room is full";
+    pub const RESTRICTED: &str = "Restricted access";
+    pub const TOO_MANY_JOINS: &str = "Too many joins from this address";
+    pub const TOO_MANY_MESSAGES: &str = "Too many messages";
+    pub const STREAM_REMOVED: &str = "Removed by the moderator";
+    pub const STREAM_ROOM_CLOSED: &str = "Room closed by the moderator";
+    pub const REMOVED: &str = "removed by the moderator";
+    pub const ROOM_CLOSED: &str = "room closed by the moderator";
+    pub const REPLACED: &str = "replaced by a new session";
     pub const NO_SUCH_PARTICIPANT: &str = "No such participant in the room";
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::limits::{MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
+use crate::base::limits::{MEMBER_PUBLICATIONS_MAX, MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
 use crate::base::slab::Key;
 use crate::base::time::{Span, Time};
 use crate::room::notice::{MemberState, StreamStatus, info};
@@ -101,6 +101,14 @@ pub enum JoinVerdict {
     Refused(&'static str),
 }
 
+/// What joins are judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinRules {
+    /// How long a holder may be silent and keep its login.
+    pub silence_max: Span,
+    pub members_max: usize,
+}
+
 impl<S: Copy + PartialEq> Roster<S> {
     pub fn new() -> Self {
         Roster {
@@ -121,10 +129,10 @@ impl<S: Copy + PartialEq> Roster<S> {
         login: &str,
         session: S,
         presented_token: Option<&str>,
-        silence_max: Span,
+        rules: JoinRules,
     ) -> JoinVerdict {
         let Some(holder) = self.members.get(login) else {
-            return if self.members.len() >= ROOM_MEMBERS_MAX {
+            return if self.members.len() >= rules.members_max.min(ROOM_MEMBERS_MAX) {
                 JoinVerdict::Refused(info::ROOM_FULL)
             } else {
                 JoinVerdict::Welcome
@@ -133,7 +141,7 @@ impl<S: Copy + PartialEq> Roster<S> {
         let shown = presented_token.is_some_and(|token| {
             crate::base::hash::same_secret(token.as_bytes(), holder.token.as_bytes())
         });
-        if shown || holder.session == session || now.since(holder.seen) > silence_max {
+        if shown || holder.session == session || now.since(holder.seen) > rules.silence_max {
             JoinVerdict::Replaces
         } else {
             JoinVerdict::Refused(info::LOGIN_IN_USE)
@@ -215,8 +223,12 @@ impl<S: Copy + PartialEq> Roster<S> {
         if role == StreamRole::Publish && self.publication(name).is_some() {
             return Some(info::NAME_IN_USE);
         }
-        let held = self.streams.values().filter(|s| s.login == login).count();
-        (held >= MEMBER_STREAMS_MAX).then_some(info::TOO_MANY_STREAMS)
+        let held = self.streams_of(login).count();
+        let published = |s: &&Stream<S>| s.role == StreamRole::Publish;
+        let too_many = held >= MEMBER_STREAMS_MAX
+            || (role == StreamRole::Publish
+                && self.streams_of(login).filter(published).count() >= MEMBER_PUBLICATIONS_MAX);
+        too_many.then_some(info::TOO_MANY_STREAMS)
     }
 
     pub fn add_stream(&mut self, stream: Stream<S>) {
@@ -239,6 +251,11 @@ impl<S: Copy + PartialEq> Roster<S> {
 
     pub fn remove_stream(&mut self, media_session_id: &str) -> Option<Stream<S>> {
         self.streams.remove(media_session_id)
+    }
+
+    /// Everything `login` publishes and plays.
+    pub fn streams_of<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a Stream<S>> + 'a {
+        self.streams.values().filter(move |s| s.login == login)
     }
 
     /// The publication of this name, live or not.
@@ -284,7 +301,10 @@ impl<S: Copy + PartialEq> Default for Roster<S> {
 mod tests {
     use super::*;
 
-    const SILENCE: Span = Span::from_secs(10);
+    const RULES: JoinRules = JoinRules {
+        silence_max: Span::from_secs(10),
+        members_max: usize::MAX,
+    };
 
     fn roster() -> Roster<u32> {
         let mut roster = Roster::new();
@@ -321,16 +341,16 @@ mod tests {
         let refused = JoinVerdict::Refused(info::LOGIN_IN_USE);
         let soon = Time::ZERO + Span::from_secs(9);
         let late = Time::ZERO + Span::from_secs(11);
-        assert_eq!(roster.judge_join(soon, "ann", 3, None, SILENCE), refused);
+        assert_eq!(roster.judge_join(soon, "ann", 3, None, RULES), refused);
         let wrong = Some("token-b");
-        assert_eq!(roster.judge_join(soon, "ann", 3, wrong, SILENCE), refused);
+        assert_eq!(roster.judge_join(soon, "ann", 3, wrong, RULES), refused);
         let right = Some("token-a");
-        let verdict = roster.judge_join(soon, "ann", 3, right, SILENCE);
+        let verdict = roster.judge_join(soon, "ann", 3, right, RULES);
         assert_eq!(verdict, JoinVerdict::Replaces);
-        let verdict = roster.judge_join(late, "ann", 3, None, SILENCE);
+        let verdict = roster.judge_join(late, "ann", 3, None, RULES);
         assert_eq!(verdict, JoinVerdict::Replaces);
         roster.seen(soon, 1);
-        assert_eq!(roster.judge_join(late, "ann", 3, None, SILENCE), refused);
+        assert_eq!(roster.judge_join(late, "ann", 3, None, RULES), refused);
     }
 
     #[test]
@@ -362,7 +382,19 @@ mod tests {
             roster.refuse_stream("ben", "b1", "r-ann-1", StreamRole::Play),
             None
         );
-        for n in 0..MEMBER_STREAMS_MAX {
+        for n in 0..MEMBER_PUBLICATIONS_MAX {
+            roster.add_stream(stream(&format!("p{n}"), "x", "ben", publish));
+        }
+        assert_eq!(
+            roster.refuse_stream("ben", "more", "y", publish),
+            Some(info::TOO_MANY_STREAMS)
+        );
+        assert_eq!(
+            roster.refuse_stream("ben", "more", "y", StreamRole::Play),
+            None,
+            "there is room for plays"
+        );
+        for n in MEMBER_PUBLICATIONS_MAX..MEMBER_STREAMS_MAX {
             roster.add_stream(stream(&format!("b{n}"), "x", "ben", StreamRole::Play));
         }
         assert_eq!(

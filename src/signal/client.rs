@@ -204,6 +204,7 @@ mod tests {
             name: "room-ann".into(),
             room: "room".into(),
             sdp: "v=0\r\n".into(),
+            over_tcp: false,
         };
         let stop = ClientMessage::Stop {
             media_session_id: "id".into(),

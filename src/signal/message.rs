@@ -50,6 +50,8 @@ pub struct Connection {
     pub login: String,
     /// The token of an earlier session of this client.
     pub auth_token: Option<String>,
+    /// `custom.token`: what the client may do here.
+    pub access_token: Option<String>,
     /// The object as received: `getUserData` answers with it, as the SDK
     /// replaces its stored connection by the answer.
     pub received: Map<String, Value>,
@@ -76,6 +78,8 @@ pub struct StreamOffer {
     pub name: String,
     pub room: String,
     pub sdp: String,
+    /// Media over TCP is wished for.
+    pub over_tcp: bool,
 }
 
 /// A message that cannot be acted on, with what is needed to say so to the
@@ -155,9 +159,11 @@ fn connection(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError
     )
     .map_err(MessageError::Malformed)?;
     let auth_token = fields.get("authToken").and_then(Value::as_str);
+    let access_token = fields.get("custom").and_then(|custom| custom.get("token"));
     Ok(ClientMessage::Connection(Connection {
         login: login.to_string(),
         auth_token: auth_token.map(str::to_string),
+        access_token: access_token.and_then(Value::as_str).map(str::to_string),
         received: fields.clone(),
     }))
 }
@@ -249,6 +255,7 @@ fn offer(fields: &Map<String, Value>) -> Result<StreamOffer, MessageError> {
             name,
             room,
             sdp,
+            over_tcp: fields.get("transport").and_then(Value::as_str) == Some("TCP"),
         }),
         Err(info) => Err(MessageError::Stream {
             media_session_id,
@@ -339,11 +346,18 @@ pub fn render(notice: &Notice) -> String {
             payload,
         } => {
             let payload: Value = serde_json::from_str(payload).unwrap_or_else(|_| json!({}));
-            frame(
-                "notifyStreamEvent",
-                json!([{"mediaSessionId": media_session_id, "type": kind, "payload": payload}]),
-            )
+            stream_event_to(media_session_id, kind, payload)
         }
+        Notice::RepublishRequested {
+            media_session_id,
+            video_codecs,
+        } => republish_requested(media_session_id, video_codecs),
+        Notice::MuteRequested {
+            media_session_id,
+            audio,
+            video,
+        } => mute_requested(media_session_id, *audio, *video),
+        Notice::OverUdp { media_session_id } => over_udp(media_session_id),
         Notice::AvailableStream {
             media_session_id,
             available,
@@ -356,6 +370,33 @@ pub fn render(notice: &Notice) -> String {
             )
         }
     }
+}
+
+/// Events of the server's own making; the official SDK passes on types that it
+/// does not know.
+fn republish_requested(media_session_id: &str, video_codecs: &[&str]) -> String {
+    let info = "A viewer cannot decode this stream's video";
+    let payload = json!({"videoCodecs": video_codecs, "info": info});
+    stream_event_to(media_session_id, "republishRequested", payload)
+}
+
+fn mute_requested(media_session_id: &str, audio: bool, video: bool) -> String {
+    let info = "Muted by the moderator";
+    let payload = json!({"audio": audio, "video": video, "info": info});
+    stream_event_to(media_session_id, "muteRequested", payload)
+}
+
+fn over_udp(media_session_id: &str) -> String {
+    let info = "Media over TCP is not available; it goes over UDP";
+    let payload = json!({"wanted": "TCP", "used": "UDP", "info": info});
+    stream_event_to(media_session_id, "transport", payload)
+}
+
+fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> String {
+    frame(
+        "notifyStreamEvent",
+        json!([{"mediaSessionId": media_session_id, "type": kind, "payload": payload}]),
+    )
 }
 
 /// `notifyStreamStatusEvent`, also for failures the session itself finds.

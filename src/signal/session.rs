@@ -68,7 +68,10 @@ pub struct Session {
     login: Option<String>,
     token: String,
     presented_token: Option<String>,
+    access_token: Option<String>,
     rooms: Vec<String>,
+    /// Rooms of joins not answered yet, by operation id.
+    joining: BTreeMap<String, String>,
     /// Media session id to room, so that a stop finds the room even after leave.
     streams: BTreeMap<String, String>,
     next_ping: Time,
@@ -96,7 +99,9 @@ impl Session {
             login: None,
             token,
             presented_token: None,
+            access_token: None,
             rooms: Vec::new(),
+            joining: BTreeMap::new(),
             streams: BTreeMap::new(),
             next_ping: now + keep_alive.interval,
             unanswered: 0,
@@ -107,6 +112,16 @@ impl Session {
 
     pub fn is_established(&self) -> bool {
         self.login.is_some()
+    }
+
+    /// Who the client says it is, once it has.
+    pub fn login(&self) -> Option<&str> {
+        self.login.as_deref()
+    }
+
+    /// What the client shows to be let in.
+    pub fn access_token(&self) -> Option<&str> {
+        self.access_token.as_deref()
     }
 
     /// Handles one text frame.
@@ -142,6 +157,7 @@ impl Session {
                 }
                 self.login = Some(connection.login);
                 self.presented_token = connection.auth_token;
+                self.access_token = connection.access_token;
                 let text = message::user_data(&connection.received, &self.token);
                 actions.push(SessionAction::Say(text));
             }
@@ -208,10 +224,12 @@ impl Session {
         name: String,
         actions: &mut Vec<SessionAction>,
     ) {
-        let room = self
+        // Of two rooms one of whose names starts the other's, the longer fits.
+        let named = self
             .rooms
             .iter()
-            .find(|room| name.starts_with(room.as_str()));
+            .filter(|room| name.starts_with(room.as_str()));
+        let room = named.max_by_key(|room| room.len());
         actions.push(match room.cloned() {
             Some(room) => SessionAction::Ask {
                 room,
@@ -247,6 +265,7 @@ impl Session {
                         return;
                     }
                     self.rooms.push(room.clone());
+                    self.joining.insert(operation_id.clone(), room.clone());
                 }
                 let request = RoomRequest::Join {
                     operation_id,
@@ -315,6 +334,15 @@ impl Session {
         });
     }
 
+    /// A command was answered. A refused join leaves no room behind.
+    pub fn settled(&mut self, operation_id: &str, accepted: bool) {
+        if let Some(room) = self.joining.remove(operation_id)
+            && !accepted
+        {
+            self.rooms.retain(|joined| *joined != room);
+        }
+    }
+
     /// A room ended this stream by itself: its id may be used again.
     pub fn forget_stream(&mut self, media_session_id: &str) {
         self.streams.remove(media_session_id);
@@ -331,7 +359,8 @@ impl Session {
             return;
         }
         if self.unanswered >= self.keep_alive.probes || !self.is_established() {
-            actions.push(SessionAction::Close("no answer"));
+            // No reason: a client that only slept is welcome back.
+            actions.push(SessionAction::Close(""));
             return;
         }
         self.unanswered += 1;
@@ -465,7 +494,7 @@ mod tests {
         for _ in 0..3 {
             session.handle_deadline(session.deadline(), &mut actions);
         }
-        assert_eq!(actions.last(), Some(&SessionAction::Close("no answer")));
+        assert_eq!(actions.last(), Some(&SessionAction::Close("")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::base::time::{Span, Time};
 use crate::base::trains::Trains;
 use crate::core::border::{
-    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, TurnReport,
+    CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, TurnReport,
 };
 use crate::core::mail::Mail;
 use crate::core::{Core, Setup};
@@ -106,7 +106,14 @@ impl World {
             }
             What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
             What::Accepted(core, connection, peer) => {
-                self.input(core, Input::Accepted { connection, peer });
+                self.input(
+                    core,
+                    Input::Accepted {
+                        connection,
+                        peer,
+                        door: Door::Plain,
+                    },
+                );
             }
             What::BytesToCore(core, connection, bytes) => {
                 let bytes = &bytes;

@@ -12,7 +12,7 @@ use crate::base::snapshot::ServerSnapshot;
 use crate::base::time::{Span, Time};
 use crate::base::trains::Train;
 use crate::core::border::{CloseCause, ConnectionId, CoreId, Machine, Outbox, Path};
-use crate::core::{Core, Setup};
+use crate::core::{Core, Rules, Setup};
 use crate::ops::event::Event;
 use crate::proto::dtls::{Identity, MaxVersion};
 use crate::signal::session::KeepAlive;
@@ -351,6 +351,8 @@ fn setup(core: u16, cores: u16, identity: &Identity, room_key: u64, noise: &mut 
         identity: identity.clone(),
         video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
         max_bitrate_kbps: None,
+        tls: None,
+        rules: Rules::default(),
         keep_alive: KeepAlive {
             interval: Span::from_secs(5),
             probes: 3,

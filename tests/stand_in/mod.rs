@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use ringhall::base::time::{Span, Time};
 use ringhall::core::border::{
-    CloseCause, ConnectionId, CoreId, Input, Machine, Outbox, Path, Render, RenderForm, TurnReport,
+    CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, Render, RenderForm,
+    Rendered, TurnReport,
 };
 use ringhall::core::trains::TrainCursor;
 use ringhall::io::{Backend, IoSettings, Running, start};
@@ -21,12 +23,24 @@ pub const BOTH: [Backend; 2] = [Backend::Uring, Backend::Mmsg];
 /// One piece of a flood; 40 of them exceed any queue.
 static FLOOD_PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
 
+/// A long body, written at its reader's pace.
+pub const BODY_BYTES: usize = 20 << 20;
+
+pub fn body_byte(at: usize) -> u8 {
+    (at * 7 / 5) as u8
+}
+
 /// What all stand-ins of a server saw.
 #[derive(Default)]
 pub struct Seen {
     pub datagrams: AtomicU64,
     pub accepted_by_core: [AtomicU64; 8],
+    pub accepted_by_tls: AtomicU64,
     pub closed: Mutex<Vec<CloseCause>>,
+    pub drained: AtomicU64,
+    /// Bytes of [`BODY_BYTES`] handed to the driver.
+    pub body_bytes: AtomicU64,
+    pub certificates_by_core: [AtomicU64; 8],
     pub reports: Mutex<TurnReport>,
     pub turns: AtomicU64,
     pub shut_down: AtomicU64,
@@ -38,6 +52,8 @@ pub struct StandIn {
     seen: Arc<Seen>,
     open: Vec<ConnectionId>,
     timer: Option<(Time, ConnectionId)>,
+    /// Bodies on their way, with what is left of each.
+    bodies: Vec<(ConnectionId, usize)>,
 }
 
 impl StandIn {
@@ -74,8 +90,16 @@ impl StandIn {
     fn answer_bytes(&mut self, now: Time, id: ConnectionId, bytes: &[u8], out: &mut Outbox) {
         match bytes {
             b"flood" => {
-                let piece = bytes::Bytes::from_static(&FLOOD_PIECE);
+                let piece = Bytes::from_static(&FLOOD_PIECE);
                 out.writes.extend((0..40).map(|_| (id, piece.clone())));
+            }
+            b"body" => {
+                self.bodies.push((id, BODY_BYTES));
+                out.drains.push(id);
+            }
+            b"drain" => {
+                out.writes.push((id, vec![b'd'; 300_000].into()));
+                out.drains.push(id);
             }
             b"bye" => {
                 out.writes.push((id, vec![b'b'; 500_000].into()));
@@ -85,6 +109,8 @@ impl StandIn {
                 connection: id,
                 form: RenderForm::Metrics,
                 snapshots: Vec::new(),
+                keep_alive: false,
+                head_only: false,
             }),
             b"event" => out.events.push(Event::SessionRefused { why: "tested" }),
             b"timer" => self.timer = Some((now + Span::from_us(1_500), id)),
@@ -94,12 +120,38 @@ impl StandIn {
     }
 }
 
+impl StandIn {
+    /// Writes the next piece of a body, or closes after the last.
+    fn go_on(&mut self, id: ConnectionId, out: &mut Outbox) {
+        self.seen.drained.fetch_add(1, SeqCst);
+        let Some((_, left)) = self.bodies.iter_mut().find(|(of, _)| *of == id) else {
+            return;
+        };
+        if *left == 0 {
+            out.closes.push(id);
+            return;
+        }
+        let at = BODY_BYTES - *left;
+        let len = (*left).min(64 << 10);
+        *left -= len;
+        self.seen.body_bytes.fetch_add(len as u64, SeqCst);
+        let piece: Vec<u8> = (at..at + len).map(body_byte).collect();
+        out.writes.push((id, piece.into()));
+        out.drains.push(id);
+    }
+}
+
 impl Machine for StandIn {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Datagram { path, bytes } => self.answer_datagram(path, bytes, out),
-            Input::Accepted { connection, .. } => {
+            Input::Accepted {
+                connection, door, ..
+            } => {
                 self.open.push(connection);
+                if door == Door::Tls {
+                    self.seen.accepted_by_tls.fetch_add(1, SeqCst);
+                }
                 self.seen.accepted_by_core[usize::from(self.core.0)].fetch_add(1, SeqCst);
             }
             Input::Bytes { connection, bytes } => self.answer_bytes(now, connection, bytes, out),
@@ -109,12 +161,20 @@ impl Machine for StandIn {
                     .remove(known.expect("closed once, after accepted"));
                 self.seen.closed.lock().unwrap().push(cause);
             }
+            Input::Drained { connection } => {
+                assert!(self.open.contains(&connection), "not after its end");
+                self.go_on(connection, out);
+            }
+            Input::Certificate(_) => {
+                self.seen.certificates_by_core[usize::from(self.core.0)].fetch_add(1, SeqCst);
+            }
             Input::Mail { .. } => {}
             Input::Rendered {
                 connection,
                 response,
             } => {
-                out.writes.push((connection, response));
+                out.writes.push((connection, response.head));
+                out.writes.push((connection, response.body));
                 out.closes.push(connection);
             }
         }
@@ -157,9 +217,13 @@ pub fn settings(backend: Backend, cores: usize) -> IoSettings {
         backend,
         cores,
         web_port: 0,
+        tls_port: None,
         bind_ip: None,
         media_port_from: 0,
-        render: |render| format!("rendered {:?}", render.form).into_bytes(),
+        render: Arc::new(|render| Rendered {
+            head: format!("rendered {:?}", render.form).into(),
+            body: Bytes::new(),
+        }),
         print: |_| {
             EVENTS_PRINTED.fetch_add(1, SeqCst);
         },
@@ -176,6 +240,7 @@ pub fn serve(settings: &IoSettings) -> (Running, Arc<Seen>) {
         seen: Arc::clone(&shared),
         open: Vec::new(),
         timer: None,
+        bodies: Vec::new(),
     });
     (running.unwrap(), seen)
 }

@@ -15,10 +15,14 @@ pub enum ConfigError {
         value: String,
         accepts: &'static str,
     },
+    /// One of `tls.cert` and `tls.key` without the other.
+    HalfCertificate { missing: &'static str },
     /// The last core's media port would be beyond 65535.
     MediaPortsOverflow { media_port_from: u16, cores: u16 },
     /// A line without `=`.
     NotKeyValue { place: Place, text: String },
+    /// `ws.port` and `wss.port` are the same.
+    SamePort { port: u16 },
     /// More than [`CONFIG_MAX_BYTES`].
     TooLarge { source: String, size_bytes: usize },
     /// A key that is not in [`KEYS`].
@@ -49,6 +53,14 @@ impl fmt::Display for ConfigError {
                 value,
                 accepts,
             } => write!(f, "{place}: {key}={value:?}: accepted: {accepts}"),
+            ConfigError::HalfCertificate { missing } => write!(
+                f,
+                "{missing} is missing: accepted: both of tls.cert and tls.key, or neither"
+            ),
+            ConfigError::SamePort { port } => write!(
+                f,
+                "ws.port={port} and wss.port={port}: accepted: two different ports, or wss.port=off"
+            ),
             ConfigError::MediaPortsOverflow {
                 media_port_from,
                 cores,

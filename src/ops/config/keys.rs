@@ -1,12 +1,16 @@
 //! The table of settings: names, defaults, documentation, and how each value
 //! is read and written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use super::rooms;
 use super::{Config, DtlsVersion, IoBackend, VideoCodecName};
-use crate::base::limits::{CONFIG_ADDRESSES_MAX, CONFIG_CORES_MAX};
+use crate::base::limits::{
+    ADMIN_TOKEN_MIN_CHARS, AUTH_SECRET_MIN_BYTES, CONFIG_ADDRESSES_MAX, CONFIG_CORES_MAX,
+    CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX,
+};
 use crate::base::time::Span;
 
 /// One line of the table.
@@ -31,6 +35,54 @@ pub static KEYS: &[Key] = &[
         doc: "TCP port of pages, WebSocket, REST and metrics, shared by all cores; 0 picks a free one, printed at start.",
         set: |config, text| number(text, 0..=u16::MAX).map(|port| config.ws_port = port),
         get: |config| config.ws_port.to_string(),
+    },
+    Key {
+        name: "wss.port",
+        default: "8443",
+        accepts: "a port, 0 to 65535, or off",
+        doc: "TCP port of the same inside TLS (https and wss); 0 picks a free one, printed at start; off: none.",
+        set: |config, text| port_or_off(text).map(|port| config.wss_port = port),
+        get: |config| {
+            config
+                .wss_port
+                .map_or(OFF.to_owned(), |port| port.to_string())
+        },
+    },
+    Key {
+        name: "tls.cert",
+        default: "",
+        accepts: "the path of a file, or nothing",
+        doc: "PEM file of the https certificate, its chain after it; read again when it changes; empty: one is made and kept in tls.dir.",
+        set: |config, text| path(text).map(|path| config.tls_cert = path),
+        get: |config| config.tls_cert.clone(),
+    },
+    Key {
+        name: "tls.key",
+        default: "",
+        accepts: "the path of a file, or nothing",
+        doc: "PEM file of the private key that goes with tls.cert.",
+        set: |config, text| path(text).map(|path| config.tls_key = path),
+        get: |config| config.tls_key.clone(),
+    },
+    Key {
+        name: "tls.dir",
+        default: "tls",
+        accepts: "the path of a folder",
+        doc: "Folder where a self-signed certificate is kept when tls.cert is empty; made when missing.",
+        set: |config, text| {
+            let path = path(text).filter(|path| !path.is_empty())?;
+            config.tls_dir = path;
+            Some(())
+        },
+        get: |config| config.tls_dir.clone(),
+    },
+    Key {
+        name: "client2.dir",
+        default: "",
+        accepts: "the path of a folder, or nothing",
+        doc: "Folder served at /client2/: the official @flashphoner/websdk package; empty: none.",
+        set: |config, text| path(text).map(|path| config.client2_dir = path),
+        get: |config| config.client2_dir.clone(),
     },
     Key {
         name: "media_port_from",
@@ -78,14 +130,7 @@ pub static KEYS: &[Key] = &[
         accepts: "h264 and vp8, comma separated, each at most once, at least one",
         doc: "Video codecs of a room, in order of preference.",
         set: |config, text| video_codecs(text).map(|codecs| config.video_codecs = codecs),
-        get: |config| {
-            joined(
-                config
-                    .video_codecs
-                    .iter()
-                    .map(|c| name_of(&VIDEO_CODECS, *c)),
-            )
-        },
+        get: |config| codec_list(&config.video_codecs),
     },
     Key {
         name: "max_bitrate_kbps",
@@ -123,7 +168,79 @@ pub static KEYS: &[Key] = &[
         set: |config, text| number(text, 1..=1_000).map(|n| config.keep_alive_probes = n),
         get: |config| config.keep_alive_probes.to_string(),
     },
+    Key {
+        name: "auth.secret",
+        default: "",
+        accepts: "at least 32 bytes without control characters, or nothing",
+        doc: "Key of the access tokens (JWT, HS256) that open rooms; empty: no token is needed.",
+        set: |config, text| secret(text).map(|secret| config.auth_secret = secret),
+        get: |config| config.auth_secret.clone(),
+    },
+    Key {
+        name: "admin.token",
+        default: "",
+        accepts: "at least 16 visible ASCII characters, or nothing",
+        doc: "Bearer token of REST and metrics; empty: they answer loopback only.",
+        set: |config, text| admin_token(text).map(|token| config.admin_token = token),
+        get: |config| config.admin_token.clone(),
+    },
+    Key {
+        name: "origins",
+        default: "",
+        accepts: "up to 64 different origins like https://example.org:8443, comma separated, without a path, or nothing",
+        doc: "Origins whose pages may open a WebSocket, beside the server's own; empty: any.",
+        set: |config, text| origins(text).map(|origins| config.origins = origins),
+        get: |config| joined(config.origins.iter()),
+    },
+    Key {
+        name: "rate.connections",
+        default: "20",
+        accepts: "0 to 1000000",
+        doc: "TCP connections per second from one address, ten times that at once; 0: no limit.",
+        set: |config, text| rate(text).map(|rate| config.rate_connections = rate),
+        get: |config| config.rate_connections.to_string(),
+    },
+    Key {
+        name: "rate.joins",
+        default: "20",
+        accepts: "0 to 1000000",
+        doc: "Joins of rooms per second from one address, ten times that at once; 0: no limit.",
+        set: |config, text| rate(text).map(|rate| config.rate_joins = rate),
+        get: |config| config.rate_joins.to_string(),
+    },
+    Key {
+        name: "rate.messages",
+        default: "200",
+        accepts: "0 to 1000000",
+        doc: "Chat messages per second from one address, ten times that at once; 0: no limit.",
+        set: |config, text| rate(text).map(|rate| config.rate_messages = rate),
+        get: |config| config.rate_messages.to_string(),
+    },
+    Key {
+        name: "room.max_participants",
+        default: "0",
+        accepts: "0 to 4096",
+        doc: "Participants of one room; 0: no limit but the server's own of 4096.",
+        set: |config, text| {
+            number(text, 0..=ROOM_MEMBERS_MAX).map(|most| config.room_max_participants = most)
+        },
+        get: |config| config.room_max_participants.to_string(),
+    },
+    Key {
+        name: "room.video_codecs",
+        default: "",
+        accepts: "up to 256 rules like NAME:vp8,h264 or PREFIX*:h264, semicolon separated, or nothing",
+        doc: "Video codecs of the rooms so named, in order of preference, instead of video_codecs; an exact name goes before the longest prefix.",
+        set: |config, text| {
+            config.room_video_codecs = rooms::parse(text)?;
+            Some(())
+        },
+        get: |config| rooms::print(&config.room_video_codecs),
+    },
 ];
+
+/// Keys whose values are told to nobody, not even in an error.
+pub(super) const SECRET_KEYS: [&str; 2] = ["auth.secret", "admin.token"];
 
 const IO_BACKENDS: [(&str, IoBackend); 3] = [
     ("auto", IoBackend::Auto),
@@ -137,8 +254,14 @@ const DTLS_VERSIONS: [(&str, DtlsVersion); 2] =
 const VIDEO_CODECS: [(&str, VideoCodecName); 2] =
     [("h264", VideoCodecName::H264), ("vp8", VideoCodecName::Vp8)];
 
+/// Most a rate may be: ten times that still counts in 32 bits.
+const RATE_MAX: u32 = 1_000_000;
+
 // The words of the table follow the limits.
 const _: () = assert!(CONFIG_ADDRESSES_MAX == 16 && CONFIG_CORES_MAX == 256);
+const _: () = assert!(AUTH_SECRET_MIN_BYTES == 32 && ADMIN_TOKEN_MIN_CHARS == 16);
+const _: () = assert!(CONFIG_ORIGINS_MAX == 64 && CONFIG_ROOM_CODECS_MAX == 256);
+const _: () = assert!(ROOM_MEMBERS_MAX == 4_096);
 
 fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     // `parse` alone would take a sign.
@@ -146,6 +269,21 @@ fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Opti
         return None;
     }
     text.parse().ok().filter(|value| range.contains(value))
+}
+
+/// Says that there shall be none.
+const OFF: &str = "off";
+
+fn port_or_off(text: &str) -> Option<Option<u16>> {
+    match text {
+        OFF => Some(None),
+        text => number(text, 0..=u16::MAX).map(Some),
+    }
+}
+
+/// Any text that stays on its line when printed.
+fn path(text: &str) -> Option<String> {
+    (!text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 fn named<T: Copy>(names: &[(&'static str, T)], text: &str) -> Option<T> {
@@ -182,7 +320,78 @@ fn local_address(text: &str) -> Option<Option<IpAddr>> {
     (!ip.is_multicast()).then_some(Some(ip))
 }
 
-fn video_codecs(text: &str) -> Option<Vec<VideoCodecName>> {
+fn rate(text: &str) -> Option<u32> {
+    number(text, 0..=RATE_MAX)
+}
+
+fn secret(text: &str) -> Option<String> {
+    let is_long = text.len() >= AUTH_SECRET_MIN_BYTES;
+    let fits = text.is_empty() || is_long && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+fn admin_token(text: &str) -> Option<String> {
+    let is_long = text.len() >= ADMIN_TOKEN_MIN_CHARS;
+    let fits = text.is_empty() || is_long && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned())
+}
+
+fn origins(text: &str) -> Option<Vec<String>> {
+    let mut origins = Vec::new();
+    if text.is_empty() {
+        return Some(origins);
+    }
+    for part in text.split(',') {
+        let origin = origin(part.trim())?;
+        if origins.contains(&origin) {
+            return None;
+        }
+        origins.push(origin);
+    }
+    (origins.len() <= CONFIG_ORIGINS_MAX).then_some(origins)
+}
+
+/// An origin as browsers write it (RFC 6454 section 6.2): lower case, without
+/// the port its scheme has anyway. Names in other scripts are written as
+/// browsers send them, in their `xn--` form.
+fn origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) = text.split_once("://")?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if !scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        || !scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    {
+        return None;
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let host = match host.strip_prefix('[') {
+        Some(address) => {
+            let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+            format!("[{address}]")
+        }
+        None if !host.is_empty() && host.bytes().all(is_name) => host.to_owned(),
+        None => return None,
+    };
+    let port = match port {
+        Some(port) => Some(number(port, 1..=u16::MAX)?),
+        None => None,
+    };
+    match (scheme, port) {
+        ("http", Some(80)) | ("https", Some(443)) | (_, None) => Some(format!("{scheme}://{host}")),
+        (_, Some(port)) => Some(format!("{scheme}://{host}:{port}")),
+    }
+}
+
+pub(super) fn codec_list(codecs: &[VideoCodecName]) -> String {
+    joined(codecs.iter().map(|codec| name_of(&VIDEO_CODECS, *codec)))
+}
+
+pub(super) fn video_codecs(text: &str) -> Option<Vec<VideoCodecName>> {
     let mut codecs = Vec::new();
     for part in text.split(',') {
         let codec = named(&VIDEO_CODECS, part.trim())?;

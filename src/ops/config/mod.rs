@@ -11,16 +11,30 @@ use crate::base::time::Span;
 
 mod error;
 mod keys;
+mod rooms;
 
 pub use error::{ConfigError, Place};
 pub use keys::{KEYS, Key};
+pub use rooms::{RoomCodecs, RoomPattern, codecs_for};
 
-use keys::nearest_key;
+use keys::{SECRET_KEYS, nearest_key};
 
 /// Every setting. A field is named as its key, with dots as underscores.
+/// Holds secrets in clear: never log one whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub ws_port: u16,
+    /// `None`: no https port.
+    pub wss_port: Option<u16>,
+    /// PEM file of the https port's certificate; empty: one of our own making.
+    /// Set together with [`Config::tls_key`].
+    pub tls_cert: String,
+    /// PEM file of its key.
+    pub tls_key: String,
+    /// Folder of the certificate of our own making.
+    pub tls_dir: String,
+    /// Folder mounted at `/client2/`; empty: none.
+    pub client2_dir: String,
     pub media_port_from: u16,
     /// Addresses to advertise; empty: those of all interfaces, and loopback.
     pub ip: Vec<IpAddr>,
@@ -38,6 +52,22 @@ pub struct Config {
     pub keep_alive_server_interval: Span,
     /// Unanswered pings that end a session.
     pub keep_alive_probes: u32,
+    /// Key of access tokens, at least 32 bytes; empty: rooms are open.
+    pub auth_secret: String,
+    /// The operator's bearer token, at least 16 characters; empty: loopback only.
+    pub admin_token: String,
+    /// As browsers write them in `Origin`; empty: any.
+    pub origins: Vec<String>,
+    /// Per second and address; 0: no limit.
+    pub rate_connections: u32,
+    /// Per second and address; 0: no limit.
+    pub rate_joins: u32,
+    /// Per second and address; 0: no limit.
+    pub rate_messages: u32,
+    /// Of one room; 0: no limit of its own.
+    pub room_max_participants: usize,
+    /// Each pattern once; see [`codecs_for`].
+    pub room_video_codecs: Vec<RoomCodecs>,
 }
 
 /// What moves bytes between the kernel and the cores.
@@ -70,6 +100,11 @@ impl Default for Config {
         // Overwritten by the table's defaults; a test holds each to be accepted.
         let mut config = Config {
             ws_port: 0,
+            wss_port: None,
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            tls_dir: String::new(),
+            client2_dir: String::new(),
             media_port_from: 0,
             ip: Vec::new(),
             ip_local: None,
@@ -80,6 +115,14 @@ impl Default for Config {
             dtls_max_version: DtlsVersion::V1_2,
             keep_alive_server_interval: Span::ZERO,
             keep_alive_probes: 0,
+            auth_secret: String::new(),
+            admin_token: String::new(),
+            origins: Vec::new(),
+            rate_connections: 0,
+            rate_joins: 0,
+            rate_messages: 0,
+            room_max_participants: 0,
+            room_video_codecs: Vec::new(),
         };
         for key in KEYS {
             let accepted = (key.set)(&mut config, key.default);
@@ -103,6 +146,7 @@ impl Config {
         for set in sets {
             config.apply(Place::Set, set)?;
         }
+        config.check_tls()?;
         let last = config.cores.saturating_sub(1);
         if config.media_port(last).is_none() {
             return Err(ConfigError::MediaPortsOverflow {
@@ -113,13 +157,29 @@ impl Config {
         Ok(config)
     }
 
+    /// Settings of the https port that make no sense together.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let missing = match (self.tls_cert.is_empty(), self.tls_key.is_empty()) {
+            (true, false) => Some("tls.cert"),
+            (false, true) => Some("tls.key"),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(ConfigError::HalfCertificate { missing });
+        }
+        if self.ws_port != 0 && self.wss_port == Some(self.ws_port) {
+            return Err(ConfigError::SamePort { port: self.ws_port });
+        }
+        Ok(())
+    }
+
     /// The UDP port of core `core`; `None` when there is no such port.
     pub fn media_port(&self, core: u16) -> Option<u16> {
         self.media_port_from.checked_add(core)
     }
 
     /// A `.properties` file of every key with its documentation, which parses
-    /// back to this same configuration.
+    /// back to this same configuration; with its secrets, therefore.
     pub fn print(&self) -> String {
         let mut text = String::new();
         for key in KEYS {
@@ -154,24 +214,27 @@ impl Config {
 
     fn apply(&mut self, place: Place, line: &str) -> Result<(), ConfigError> {
         let Some((name, value)) = line.split_once('=') else {
+            // `auth.secret: …`, as other tools write it.
+            let secret = SECRET_KEYS.iter().find(|key| line.starts_with(**key));
             return Err(ConfigError::NotKeyValue {
                 place,
-                text: excerpt(line),
+                text: secret.map_or_else(|| excerpt(line), |key| format!("{key} (secret)")),
             });
         };
         let (name, value) = (name.trim(), value.trim());
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+            let nearest = nearest_key(&excerpt(name));
             return Err(ConfigError::UnknownKey {
                 place,
                 key: excerpt(name),
-                value: excerpt(value),
-                nearest: nearest_key(&excerpt(name)),
+                value: shown(nearest, value),
+                nearest,
             });
         };
         (key.set)(self, value).ok_or_else(|| ConfigError::BadValue {
             place,
             key: key.name,
-            value: excerpt(value),
+            value: shown(key.name, value),
             accepts: key.accepts,
         })
     }
@@ -185,6 +248,14 @@ fn bounded(source: &str, size_bytes: usize) -> Result<(), ConfigError> {
         source: source.to_owned(),
         size_bytes,
     })
+}
+
+/// What an error tells of the value of `key`: errors reach logs, secrets do not.
+fn shown(key: &str, value: &str) -> String {
+    if SECRET_KEYS.contains(&key) {
+        return "(secret)".to_owned();
+    }
+    excerpt(value)
 }
 
 /// The start of `text`, short enough for one line of a terminal.

@@ -18,6 +18,8 @@ fn refusal(text: &str) -> String {
 fn the_table_gives_the_defaults_and_prints_them() {
     let config = set(&[]).unwrap();
     assert_eq!((config.ws_port, config.media_port_from), (8_080, 31_000));
+    assert_eq!(config.wss_port, Some(8_443));
+    assert_eq!(config.tls_dir, "tls");
     assert_eq!(
         (config.ip.len(), config.ip_local, config.cores),
         (0, None, 0)
@@ -30,6 +32,17 @@ fn the_table_gives_the_defaults_and_prints_them() {
     assert_eq!(config.dtls_max_version, DtlsVersion::V1_2);
     assert_eq!(config.keep_alive_server_interval, Span::from_ms(5_000));
     assert_eq!(config.keep_alive_probes, 10);
+    assert_eq!((config.auth_secret.len(), config.admin_token.len()), (0, 0));
+    assert_eq!(
+        (
+            config.rate_connections,
+            config.rate_joins,
+            config.rate_messages
+        ),
+        (20, 20, 200)
+    );
+    assert_eq!(config.room_max_participants, 0);
+    assert!(config.origins.is_empty() && config.room_video_codecs.is_empty());
     for key in KEYS {
         assert_eq!((key.get)(&config), key.default, "{}", key.name);
         assert!(!key.doc.is_empty() && !key.doc.contains(['\n', '|']));
@@ -41,6 +54,11 @@ fn the_table_gives_the_defaults_and_prints_them() {
 /// another key's field, or none, would show.
 const OTHERS: &[(&str, &str)] = &[
     ("ws.port", "1"),
+    ("wss.port", "off"),
+    ("tls.cert", "a b/cert=1.pem"),
+    ("tls.key", "key.pem"),
+    ("tls.dir", "/var/lib/ringhall"),
+    ("client2.dir", "sdk"),
     ("media_port_from", "65280"),
     ("ip", "192.0.2.1,2001:db8::1"),
     ("ip_local", "0.0.0.0"),
@@ -51,12 +69,24 @@ const OTHERS: &[(&str, &str)] = &[
     ("dtls.max_version", "1.3"),
     ("keep_alive.server_interval", "100"),
     ("keep_alive.probes", "1000"),
+    ("auth.secret", "correct = horse ; battery # staple"),
+    ("admin.token", "0123456789abcdef"),
+    ("origins", "https://a.example:8443,http://[2001:db8::1]"),
+    ("rate.connections", "1000000"),
+    ("rate.joins", "1"),
+    ("rate.messages", "0"),
+    ("room.max_participants", "4096"),
+    ("room.video_codecs", "Big room:vp8,h264;old*:h264;*:vp8"),
 ];
 
 #[test]
 fn every_key_sets_its_own_value_and_no_other() {
     for &(name, value) in OTHERS {
-        let config = set(&[&format!("{name}={value}")]).unwrap();
+        // Without the checks of settings that go together.
+        let mut config = Config::default();
+        config
+            .apply(Place::Set, &format!("{name}={value}"))
+            .unwrap();
         for key in KEYS {
             let expected = if key.name == name { value } else { key.default };
             assert_eq!((key.get)(&config), expected, "{name} wrote {}", key.name);
@@ -145,6 +175,12 @@ fn values_out_of_range_are_refused() {
         "ws.port= ",
         "ws.port=80 80",
         "ws.port=99999999999999999999999999",
+        "wss.port=",
+        "wss.port=OFF",
+        "wss.port=65536",
+        "wss.port=-1",
+        "tls.dir=",
+        "tls.cert=a\u{7}b",
         "ip=0.0.0.0",
         "ip=::",
         "ip=224.0.0.1",
@@ -166,6 +202,47 @@ fn values_out_of_range_are_refused() {
         "keep_alive.server_interval=99",
         "keep_alive.server_interval=3600001",
         "keep_alive.probes=0",
+        "auth.secret=0123456789abcdef0123456789abcde",
+        "auth.secret=0123456789abcdef\u{1}0123456789abcdef",
+        "admin.token=0123456789abcde",
+        "admin.token=0123456789 abcdef",
+        "admin.token=0123456789abcdeé",
+        "origins=a.example",
+        "origins=https://",
+        "origins=https://a.example/",
+        "origins=https://a.example/path",
+        "origins=https://a.example?x",
+        "origins=https://user@a.example",
+        "origins=https://a.example:",
+        "origins=https://a.example:0",
+        "origins=https://a.example:65536",
+        "origins=https://a.example:+1",
+        "origins=https://[::1",
+        "origins=https://[g::1]",
+        "origins=https://::1",
+        "origins=https://[::1]x",
+        "origins=https://*.example",
+        "origins=https://ü.example",
+        "origins=1https://a.example",
+        "origins=https://a.example,",
+        "origins=https://a.example,HTTPS://A.example:443",
+        "origins=*",
+        "origins=null",
+        "rate.connections=1000001",
+        "rate.joins=-1",
+        "rate.messages=1.5",
+        "room.max_participants=4097",
+        "room.video_codecs=a",
+        "room.video_codecs=:vp8",
+        "room.video_codecs= :vp8",
+        "room.video_codecs=a:",
+        "room.video_codecs=a:av1",
+        "room.video_codecs=a:vp8,vp8",
+        "room.video_codecs=a:vp8;",
+        "room.video_codecs=a:vp8;a:h264",
+        "room.video_codecs=a*:vp8;a*:h264",
+        "room.video_codecs=a:b:vp8",
+        "room.video_codecs=a\u{1}:vp8",
     ] {
         assert!(
             matches!(parse(line), Err(ConfigError::BadValue { .. })),
@@ -182,6 +259,86 @@ fn seventeen_addresses_are_one_too_many() {
 }
 
 #[test]
+fn origins_are_written_as_browsers_do() {
+    for (written, origin) in [
+        ("HTTPS://Conference.Example", "https://conference.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("http://a.example:443", "http://a.example:443"),
+        ("http://127.0.0.1:08080", "http://127.0.0.1:8080"),
+        ("http://[2001:DB8:0:0::1]:8080", "http://[2001:db8::1]:8080"),
+        ("https://[::1]", "https://[::1]"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ] {
+        assert_eq!(
+            parse(&format!("origins={written}")).unwrap().origins,
+            [origin]
+        );
+    }
+    let list = |count: usize| joined((1..=count).map(|host| format!("https://h{host}")));
+    assert_eq!(
+        parse(&format!("origins={}", list(64)))
+            .unwrap()
+            .origins
+            .len(),
+        64
+    );
+    assert!(parse(&format!("origins={}", list(65))).is_err());
+}
+
+#[test]
+fn codecs_by_room() {
+    use VideoCodecName::{H264, Vp8};
+    let text = "room.video_codecs= Big room : vp8 , h264 ;b*:h264;Bi*:h264;Big *:vp8";
+    let rules = parse(text).unwrap().room_video_codecs;
+    for (room, codecs) in [
+        ("Big room", Some(&[Vp8, H264][..])),
+        ("Big room 2", Some(&[Vp8])),
+        ("Bigger", Some(&[H264])),
+        ("b", Some(&[H264])),
+        ("big", Some(&[H264])),
+        ("B", None),
+        ("", None),
+    ] {
+        assert_eq!(codecs_for(&rules, room), codecs, "{room}");
+    }
+    // However they are ordered, the exact name and then the longest wins.
+    let mut turned = rules.clone();
+    turned.reverse();
+    assert_eq!(codecs_for(&turned, "Big room"), Some(&[Vp8, H264][..]));
+    assert_eq!(codecs_for(&turned, "Big room 2"), Some(&[Vp8][..]));
+    let every = parse("room.video_codecs=*:vp8;a**:h264")
+        .unwrap()
+        .room_video_codecs;
+    assert_eq!(codecs_for(&every, ""), Some(&[Vp8][..]));
+    assert_eq!(codecs_for(&every, "a*b"), Some(&[H264][..]));
+    assert_eq!(codecs_for(&every, "ab"), Some(&[Vp8][..]));
+    let list = |count: usize| {
+        let rules: Vec<String> = (0..count).map(|n| format!("r{n}:vp8")).collect();
+        parse(&format!("room.video_codecs={}", rules.join(";")))
+    };
+    assert_eq!(list(256).unwrap().room_video_codecs.len(), 256);
+    assert!(list(257).is_err());
+    let named = |len: usize| parse(&format!("room.video_codecs={}:vp8", "ü".repeat(len)));
+    assert!(named(255).is_ok() && named(256).is_err());
+}
+
+#[test]
+fn errors_keep_secrets() {
+    for line in [
+        "auth.secret=hunter2",
+        "admin.token=hunter2",
+        "auth.secert=hunter2",
+        "admin_token=hunter2",
+        "auth.secret: hunter2",
+    ] {
+        let text = refusal(line);
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("(secret)"), "{text}");
+    }
+}
+
+#[test]
 fn media_ports_must_fit() {
     assert!(parse("media_port_from=65535\ncores=1").is_ok());
     let error = parse("media_port_from=65535\ncores=2").unwrap_err();
@@ -192,6 +349,20 @@ fn media_ports_must_fit() {
         None,
         "found when the number of CPUs is known"
     );
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_the_ports_differ() {
+    for (text, missing) in [("tls.cert=a", "tls.key"), ("tls.key=a", "tls.cert")] {
+        let said = refusal(text);
+        assert!(said.starts_with(&format!("{missing} is missing")), "{said}");
+    }
+    assert!(parse("tls.cert=a\ntls.key=b").is_ok());
+    let said = refusal("ws.port=443\nwss.port=443");
+    assert!(said.contains("wss.port=443"), "{said}");
+    assert!(parse("ws.port=0\nwss.port=0").is_ok());
+    assert_eq!(parse("").unwrap().wss_port, Some(8_443));
+    assert_eq!(parse("wss.port=off\nwss.port=0").unwrap().wss_port, Some(0));
 }
 
 #[test]

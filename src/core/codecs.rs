@@ -1,0 +1,131 @@
+//! Which video codec a room's publishers get, and what is done for a viewer
+//! that cannot decode it: no stream is transcoded, so its publisher is asked to
+//! publish anew in a codec that everybody present can decode.
+
+use std::collections::BTreeMap;
+
+use crate::core::border::Outbox;
+use crate::core::home::Room;
+use crate::core::machine::Core;
+use crate::ops::config::{VideoCodecName, codecs_for};
+use crate::ops::event::{Event, RepublishWish};
+use crate::room::notice::Notice;
+use crate::room::roster::StreamRole;
+use crate::signal::negotiate::{self, PublishedTracks, Receivable};
+use crate::wire::codec::VideoCodec;
+use crate::wire::sdp::SessionOffer;
+
+/// A codec as the configuration names it.
+pub fn video_codec(name: VideoCodecName) -> VideoCodec {
+    match name {
+        VideoCodecName::H264 => VideoCodec::H264,
+        VideoCodecName::Vp8 => VideoCodec::Vp8,
+    }
+}
+
+/// A publication's codecs.
+pub(super) struct Published {
+    pub tracks: PublishedTracks,
+    /// What its publisher could send.
+    pub offered: Vec<VideoCodec>,
+    /// Its publisher was asked to publish anew; once is enough.
+    pub asked: bool,
+}
+
+/// What the members of a room can decode, as far as their offers told.
+#[derive(Default)]
+pub(super) struct Decoders(BTreeMap<String, Known>);
+
+struct Known {
+    receivable: Receivable,
+    /// A play's offer lists what the client decodes; a publication's only
+    /// suggests it.
+    by_play: bool,
+}
+
+impl Decoders {
+    pub fn note(&mut self, login: &str, role: StreamRole, offer: &SessionOffer) {
+        let receivable = Receivable::from_offer(offer);
+        let by_play = role == StreamRole::Play;
+        // An offer without video says nothing about decoders.
+        if receivable.video.is_empty() || (!by_play && self.0.get(login).is_some_and(|k| k.by_play))
+        {
+            return;
+        }
+        let known = Known {
+            receivable,
+            by_play,
+        };
+        self.0.insert(login.to_string(), known);
+    }
+
+    pub fn forget(&mut self, login: &str) {
+        self.0.remove(login);
+    }
+
+    /// Of everybody but `login` whose decoders are known.
+    pub fn of_others<'a>(
+        &'a self,
+        login: &'a str,
+    ) -> impl Iterator<Item = &'a Receivable> + Clone + 'a {
+        self.0
+            .iter()
+            .filter(move |(other, _)| other.as_str() != login)
+            .map(|(_, known)| &known.receivable)
+    }
+}
+
+impl Core {
+    /// A room's order of preference: its own, or the server's.
+    fn room_codecs(&self, room: &str) -> Vec<VideoCodec> {
+        match codecs_for(&self.setup.rules.room_codecs, room) {
+            Some(own) => own.iter().copied().map(video_codec).collect(),
+            None => self.setup.video_codecs.clone(),
+        }
+    }
+
+    /// The order in which a publisher's offer is searched.
+    pub(super) fn publish_order(&self, room: &Room, name: &str, login: &str) -> Vec<VideoCodec> {
+        negotiate::prefer_common(&self.room_codecs(name), room.decoders.of_others(login))
+    }
+
+    /// A viewer cannot decode the publication `stream` of a room.
+    pub(super) fn ask_to_republish(&mut self, room_name: &str, stream: &str, out: &mut Outbox) {
+        let order = self.room_codecs(room_name);
+        let Some(room) = self.rooms.get_mut(room_name) else {
+            return;
+        };
+        let Some(publication) = room.roster.publication(stream) else {
+            return;
+        };
+        let Some(published) = room.published.get_mut(&publication.media_session_id) else {
+            return;
+        };
+        let reaches_all = |codec: &&VideoCodec| {
+            let mut others = room.decoders.of_others(&publication.login);
+            published.offered.contains(codec) && others.all(|other| other.video.contains(codec))
+        };
+        let video_codecs: Vec<&'static str> = order
+            .iter()
+            .filter(reaches_all)
+            .map(|codec| codec.name())
+            .collect();
+        if video_codecs.is_empty() || published.asked {
+            return;
+        }
+        published.asked = true;
+        let session = publication.session;
+        let event = Event::RepublishRequested(RepublishWish {
+            room: room_name.to_string(),
+            login: publication.login.clone(),
+            stream: stream.to_string(),
+            video_codecs: video_codecs.clone(),
+        });
+        let notice = Notice::RepublishRequested {
+            media_session_id: publication.media_session_id.clone(),
+            video_codecs,
+        };
+        self.tell(session, notice, out);
+        self.event(event, out);
+    }
+}

@@ -1,0 +1,33 @@
+//! What the operator lets people do; by default, everything.
+
+use crate::core::rates::RateSettings;
+use crate::ops::access::Access;
+use crate::ops::config::RoomCodecs;
+
+#[derive(Clone)]
+pub struct Rules {
+    /// Who may join, publish and play.
+    pub access: Access,
+    /// What operators show; none: they are answered on loopback only.
+    pub admin_token: Option<String>,
+    /// Pages of which origins may connect; empty: of any.
+    pub origins: Vec<String>,
+    pub rates: RateSettings,
+    /// Participants of a room; 0: as many as the server bears.
+    pub participants_max: usize,
+    /// Rooms with an order of preference of their own, by name.
+    pub room_codecs: Vec<RoomCodecs>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            access: Access::open(),
+            admin_token: None,
+            origins: Vec::new(),
+            rates: RateSettings::default(),
+            participants_max: 0,
+            room_codecs: Vec::new(),
+        }
+    }
+}
