@@ -5,8 +5,7 @@ import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import net from 'node:net';
 
-import { twoMeet } from '../lib/calls.mjs';
-import { stillFlows } from '../lib/checks.mjs';
+import { twoMeet, unharmed } from '../lib/calls.mjs';
 import { freshRoom } from '../lib/guest.mjs';
 import { metrics } from '../lib/metrics.mjs';
 import { Server } from '../lib/server.mjs';
@@ -20,14 +19,6 @@ const MEMORY_GROWTH_MAX_BYTES = 32 << 20;
 export async function share(t) {
   const server = await Server.start(t);
   return { server, ...(await twoMeet(t, server)) };
-}
-
-/** The call goes on, and a newcomer joins, is heard of and leaves. */
-async function unharmed(t, { server, alice, bob, room }) {
-  await Promise.all([stillFlows(alice.visitor), stillFlows(bob.visitor)]);
-  const newcomer = await Wire.join(t, server, `newcomer-${Math.random().toString(36).slice(2, 8)}`, room);
-  assert.equal((await newcomer.command('leave', { name: room })).status, 'ACCEPTED');
-  newcomer.close();
 }
 
 /** A case that sends frames, from an established session and from one that never said who it is. */

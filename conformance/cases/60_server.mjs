@@ -51,7 +51,7 @@ export const cases = [
       t.defer(() => holder.close());
       await until('the port is held', () => holder.address());
       const { port } = holder.address();
-      await refuses(['serve', '--set', `ws.port=${port}`, '--set', `media_port_from=${await freeMediaPorts(4)}`], String(port), 'in use');
+      await refuses(['serve', '--set', 'wss.port=off', '--set', `ws.port=${port}`, '--set', `media_port_from=${await freeMediaPorts(4)}`], String(port), 'in use');
     },
   },
   {
@@ -61,8 +61,8 @@ export const cases = [
       const port = await freePort();
       const media = await freeMediaPorts(4);
       const first = await Server.start(t, { 'ws.port': port, media_port_from: media });
-      await refuses(['serve', '--set', `ws.port=${port}`, '--set', `media_port_from=${media + 2}`], String(port), 'in use');
-      await refuses(['serve', '--set', `ws.port=${await freePort()}`, '--set', `media_port_from=${media}`], String(media), 'in use');
+      await refuses(['serve', '--set', 'wss.port=off', '--set', `ws.port=${port}`, '--set', `media_port_from=${media + 2}`], String(port), 'in use');
+      await refuses(['serve', '--set', 'wss.port=off', '--set', `ws.port=${await freePort()}`, '--set', `media_port_from=${media}`], String(media), 'in use');
       assert.equal((await first.get('/healthz')).status, 200);
     },
   },

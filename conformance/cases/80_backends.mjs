@@ -41,7 +41,7 @@ export const cases = [
     requirement: 'io=uring where io_uring is forbidden is a clear error and a non-zero exit',
     async run() {
       const [command, ...args] = withoutIoUring;
-      const { status, stdout, stderr } = spawnSync(command, [...args, binary, 'serve', '--set', 'io=uring', '--set', 'ws.port=18080'], {
+      const { status, stdout, stderr } = spawnSync(command, [...args, binary, 'serve', '--set', 'io=uring', '--set', 'ws.port=18080', '--set', 'wss.port=off'], {
         encoding: 'utf8', timeout: 10_000,
       });
       assert.ok(status !== 0 && status !== null, `exit code ${status}`);

@@ -1,6 +1,8 @@
 // The real browsers. Each kind is launched once and kept for the whole run; every
 // visitor gets a page of its own (in Chromium with a context of its own).
 
+import { spawn } from 'node:child_process';
+
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 
@@ -36,6 +38,8 @@ async function chromiumBrowser({ busy = false, executable = CHROMIUM, args = [] 
         '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
         '--disable-renderer-backgrounding', '--autoplay-policy=no-user-gesture-required',
         '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+        // Whoever asks to share a screen has chosen the whole of it.
+        '--auto-select-desktop-capture-source=Entire screen',
         `--use-file-for-fake-video-capture=${cameraFile({ busy })}`,
         `--use-file-for-fake-audio-capture=${microphoneFile()}`,
         ...args,
@@ -45,13 +49,29 @@ async function chromiumBrowser({ busy = false, executable = CHROMIUM, args = [] 
   return launched.get(key);
 }
 
-async function firefoxBrowser() {
-  if (!launched.has('firefox')) {
-    launched.set('firefox', puppeteer.launch({
+/** A display that nobody looks at, for a Firefox that has a screen to share. */
+async function virtualScreen() {
+  const server = spawn('Xvfb', ['-displayfd', '1', '-screen', '0', '1280x720x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const number = await within(new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.stdout.once('data', (bytes) => resolve(String(bytes).trim()));
+  }), LAUNCH_TIMEOUT_MS, 'starting Xvfb');
+  return { display: `:${number}`, close: async () => server.kill() };
+}
+
+/** @param {{screen?: boolean}} wish `screen`: one that has a screen; headless it has none */
+async function firefoxBrowser({ screen = false } = {}) {
+  const key = screen ? 'firefox-screen' : 'firefox';
+  if (!launched.has(key)) {
+    if (screen && !launched.has('screen')) launched.set('screen', virtualScreen());
+    launched.set(key, puppeteer.launch({
       browser: 'firefox',
       executablePath: FIREFOX,
-      headless: true,
+      headless: !screen,
+      env: screen ? { ...process.env, DISPLAY: (await launched.get('screen')).display } : process.env,
       timeout: LAUNCH_TIMEOUT_MS,
+      // The server's own certificate, as a person does who accepts it once.
+      acceptInsecureCerts: true,
       extraPrefsFirefox: {
         'media.navigator.streams.fake': true,
         'media.navigator.audio.fake_frequency': TONE_HZ,
@@ -64,12 +84,13 @@ async function firefoxBrowser() {
       },
     }));
   }
-  return launched.get('firefox');
+  return launched.get(key);
 }
 
 /** Ends the browsers this run started. */
 export async function closeBrowsers() {
-  const closing = [...launched.values()].map(async (browser) => {
+  // The screen was begun before the browser on it, and goes after it.
+  const closing = [...launched.values()].reverse().map(async (browser) => {
     const open = await browser.catch(() => undefined);
     await within(open?.close() ?? Promise.resolve(), CLOSE_TIMEOUT_MS, 'closing a browser')
       .catch(() => open?.process?.()?.kill('SIGKILL'));
@@ -89,6 +110,8 @@ export class Visitor {
   errors = [];
   /** What the page wrote to its console. */
   console = [];
+  /** WebSocket messages of the page, oldest first, in Chromium: `{sent, message, data, atMs}`. */
+  frames = [];
 
   constructor(kind, page, close) {
     this.kind = kind;
@@ -96,12 +119,28 @@ export class Visitor {
     this.close = close;
     page.on('pageerror', (error) => this.errors.push(error.message));
     page.on('console', (line) => this.console.push(line.text()));
+    if (kind === 'chromium') page.on('websocket', (socket) => this.#listen(socket));
+  }
+
+  #listen(socket) {
+    const note = (sent) => ({ payload }) => {
+      const { message, data } = JSON.parse(String(payload));
+      this.frames.push({ sent, message, data, atMs: Date.now() });
+    };
+    socket.on('framesent', note(true));
+    socket.on('framereceived', note(false));
+  }
+
+  /** The first message from the server, already here or to come, that fits, of those after `from`. */
+  hearsFrame(what, fits, { from = 0, timeoutMs = 5_000 } = {}) {
+    return until(`the page hears ${what}`, () => this.frames.slice(from).find((f) => !f.sent && fits(f)), { timeoutMs, everyMs: 20 });
   }
 
   /**
    * @param {{defer: (f: () => any) => void}} t the case; the page is closed when it ends
    * @param {'chromium'|'firefox'} kind
-   * @param {{instrument?: object, browser?: ChromiumWish}} [wish]
+   * @param {{instrument?: object, browser?: ChromiumWish, beside?: Visitor, screen?: boolean}} [wish]
+   * `beside`: a new tab next to that one, in Chromium; `screen`: a Firefox that has a screen to share
    */
   static async open(t, kind, wish = {}) {
     const visitor = kind === 'firefox' ? await openFirefox(wish) : await openChromium(wish);
@@ -110,7 +149,8 @@ export class Visitor {
   }
 
   async goto(url) {
-    await this.page.goto(url, { waitUntil: 'load', timeout: 20_000 });
+    const answer = await this.page.goto(url, { waitUntil: 'load', timeout: 20_000 });
+    if (answer && answer.status() >= 400) throw new Error(`${url} answered ${answer.status()}`);
   }
 
   /** @template A, R @param {(arg: A) => R} f @param {A} [arg] @returns {Promise<Awaited<R>>} */
@@ -158,7 +198,11 @@ export class Visitor {
   }
 }
 
-async function openChromium({ instrument: wish = {}, browser: browserWish = {} }) {
+async function openChromium({ instrument: wish = {}, browser: browserWish = {}, beside }) {
+  if (beside) {
+    const page = await beside.page.context().newPage();
+    return new Visitor('chromium', page, () => page.close());
+  }
   const browser = await chromiumBrowser(browserWish);
   const context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
   await context.addInitScript(instrument, wish);
@@ -166,8 +210,8 @@ async function openChromium({ instrument: wish = {}, browser: browserWish = {} }
   return new Visitor('chromium', page, () => context.close());
 }
 
-async function openFirefox({ instrument: wish = {} }) {
-  const browser = await firefoxBrowser();
+async function openFirefox({ instrument: wish = {}, screen }) {
+  const browser = await firefoxBrowser({ screen });
   const page = await browser.newPage();
   await page.evaluateOnNewDocument(instrument, wish);
   return new Visitor('firefox', page, () => page.close());

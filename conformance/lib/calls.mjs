@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 
-import { hears, seesFilm } from './checks.mjs';
+import { hears, seesFilm, stillFlows } from './checks.mjs';
 import { freshRoom, Guest } from './guest.mjs';
 import { until } from './wait.mjs';
+import { Wire } from './wire.mjs';
 
 /**
  * Alice and Bob in one room, each naming the other.
@@ -13,8 +14,16 @@ import { until } from './wait.mjs';
 export async function twoMeet(t, server, { alice = {}, bob = {}, room = freshRoom() } = {}) {
   const a = await Guest.join(t, server, { room, login: 'Alice', ...alice });
   const b = await Guest.join(t, server, { room, login: 'Bob', ...bob });
-  await Promise.all([a.meets('Bob'), b.meets('Alice')]);
+  await Promise.all([a.meets(b.login), b.meets(a.login)]);
   return { room, alice: a, bob: b };
+}
+
+/** The call of Alice and Bob goes on, and a newcomer joins, is answered and leaves. */
+export async function unharmed(t, { server, alice, bob, room }) {
+  await Promise.all([stillFlows(alice.visitor), stillFlows(bob.visitor)]);
+  const newcomer = await Wire.join(t, server, `newcomer-${Math.random().toString(36).slice(2, 8)}`, room);
+  assert.equal((await newcomer.command('leave', { name: room })).status, 'ACCEPTED');
+  newcomer.close();
 }
 
 /** `viewer` sees the film and hears the tone of the fake devices of `login`. */

@@ -6,6 +6,10 @@ import assert from 'node:assert/strict';
 import { Visitor } from './browsers.mjs';
 import { until } from './wait.mjs';
 
+export const CONFERENCE = '/conference.html';
+export const TWO_WAY = '/two-way.html';
+export const TWO_WAY_SCREEN = '/two-way-screen.html';
+
 let rooms = 0;
 /** A room name no other case uses. */
 export const freshRoom = () => `room-${process.pid.toString(16)}-${(rooms += 1)}`;
@@ -17,20 +21,43 @@ export class Guest {
   }
 
   /**
-   * Opens the server's page and joins, up to the camera being published.
+   * Opens a page of the server and types the name.
    * @param {{defer: (f: () => any) => void}} t
    * @param {import('./server.mjs').Server} server
-   * @param {{room: string, login: string, kind?: 'chromium'|'firefox', instrument?: object, browser?: object}} who
+   * @param {Invited} who
+   *
+   * @typedef {object} Invited
+   * @property {string} login
+   * @property {string} [page]
+   * @property {string} [room] none: a new one
+   * @property {string} [invite] the whole link, instead of page and room
+   * @property {'chromium'|'firefox'} [kind]
+   * @property {object} [instrument]
+   * @property {object} [browser]
+   * @property {Visitor} [beside] a visitor in whose browser a new tab is opened
    */
-  static async join(t, server, { room, login, kind = 'chromium', ...wish }) {
+  static async open(t, server, { login, page = CONFERENCE, room, invite, kind = 'chromium', ...wish }) {
     const visitor = await Visitor.open(t, kind, wish);
-    await visitor.goto(`${server.url}/?roomName=${encodeURIComponent(room)}`);
-    const guest = new Guest(visitor, login);
+    await visitor.goto(invite ?? `${server.url}${page}${room ? `?roomName=${encodeURIComponent(room)}` : ''}`);
     await visitor.fill('#login', login);
-    await visitor.click('#joinBtn');
-    await visitor.shows('#status', 'ESTABLISHED');
-    await visitor.shows('#localStatus', 'PUBLISHING');
+    return new Guest(visitor, login);
+  }
+
+  /** The same, and joins, up to the camera being published. @param {Invited} who */
+  static async join(t, server, who) {
+    const guest = await Guest.open(t, server, who);
+    await guest.enter();
     return guest;
+  }
+
+  async enter() {
+    await this.visitor.click('#joinBtn');
+    await this.visitor.shows('#status', 'ESTABLISHED');
+    await this.publishes();
+  }
+
+  publishes(timeoutMs = 20_000) {
+    return this.visitor.shows('#localStatus', 'PUBLISHING', timeoutMs);
   }
 
   /** Where this guest's page shows `login`. */

@@ -4,7 +4,7 @@
 /**
  * Before any script of the page: remembers every peer connection, and bends the
  * browser where a case asks for it.
- * @param {{audioCodec?: string, dropCandidates?: string, source?: {colours: number[][], toneHz: number, colourMs: number}}} wish
+ * @param {{audioCodec?: string, videoCodec?: string, dropCandidates?: string, source?: {colours: number[][], toneHz: number, colourMs: number}}} wish
  */
 export function instrument(wish) {
   const calls = [];
@@ -17,13 +17,13 @@ export function instrument(wish) {
     }
 
     createOffer(...args) {
-      if (wish.audioCodec) {
-        const all = RTCRtpReceiver.getCapabilities('audio').codecs;
-        const wanted = all.filter((c) => c.mimeType.toLowerCase() === `audio/${wish.audioCodec}`.toLowerCase());
-        for (const transceiver of this.getTransceivers()) {
-          const kind = transceiver.receiver.track.kind;
-          if (kind === 'audio') transceiver.setCodecPreferences(wanted);
-        }
+      for (const transceiver of this.getTransceivers()) {
+        const { kind } = transceiver.receiver.track;
+        const wanted = kind === 'audio' ? wish.audioCodec : wish.videoCodec;
+        if (!wanted) continue;
+        const types = [`${kind}/${wanted}`, `${kind}/rtx`].map((type) => type.toLowerCase());
+        const all = RTCRtpReceiver.getCapabilities(kind).codecs;
+        transceiver.setCodecPreferences(all.filter((codec) => types.includes(codec.mimeType.toLowerCase())));
       }
       return super.createOffer(...args);
     }

@@ -7,6 +7,8 @@ import path from 'node:path';
 
 const ip = (...args) => execFileSync('ip', args, { encoding: 'utf8' });
 
+const tc = (...args) => execFileSync('tc', args, { encoding: 'utf8' });
+
 export class Line {
   /** This machine's end and the far end. */
   near = '10.98.76.1';
@@ -17,13 +19,13 @@ export class Line {
     const tag = process.pid.toString(36);
     this.name = `rh${tag}`;
     this.device = `rhf${tag}`;
-    const nearDevice = `rhn${tag}`;
+    this.nearDevice = `rhn${tag}`;
     ip('netns', 'add', this.name);
     // The namespace takes its end of the cable with it, and so the other.
     t.defer(() => ip('netns', 'del', this.name));
-    ip('link', 'add', nearDevice, 'type', 'veth', 'peer', 'name', this.device, 'netns', this.name);
-    ip('addr', 'add', `${this.near}/24`, 'dev', nearDevice);
-    ip('link', 'set', nearDevice, 'up');
+    ip('link', 'add', this.nearDevice, 'type', 'veth', 'peer', 'name', this.device, 'netns', this.name);
+    ip('addr', 'add', `${this.near}/24`, 'dev', this.nearDevice);
+    ip('link', 'set', this.nearDevice, 'up');
     ip('-n', this.name, 'addr', 'add', `${this.far}/24`, 'dev', this.device);
     ip('-n', this.name, 'link', 'set', this.device, 'up');
     ip('-n', this.name, 'link', 'set', 'lo', 'up');
@@ -36,6 +38,18 @@ export class Line {
     this.#tc('qdisc', 'replace', 'dev', this.device, 'root', 'tbf', ...words);
   }
 
+  /** From now on nothing arrives at either end, and nobody is told. */
+  drop() {
+    this.#tc('qdisc', 'replace', 'dev', this.device, 'root', 'blackhole');
+    tc('qdisc', 'replace', 'dev', this.nearDevice, 'root', 'blackhole');
+  }
+
+  /** Undoes `drop`. */
+  restore() {
+    this.#tc('qdisc', 'del', 'dev', this.device, 'root');
+    tc('qdisc', 'del', 'dev', this.nearDevice, 'root');
+  }
+
   /** Bytes that wait in the far end's queue now. */
   backlogBytes() {
     const [qdisc] = JSON.parse(this.#tc('-s', '-j', 'qdisc', 'show', 'dev', this.device));
@@ -43,7 +57,7 @@ export class Line {
   }
 
   #tc(...args) {
-    return execFileSync('tc', ['-n', this.name, ...args], { encoding: 'utf8' });
+    return tc('-n', this.name, ...args);
   }
 
   /** A command that runs `command` in the namespace. */

@@ -24,6 +24,7 @@ const MESSAGE_MAX_CHARS = 2_000;
  * @property {number} [timeoutMs]
  * @property {(t: Scope, shared: any) => Promise<void>} run
  * @property {(t: Scope) => Promise<any>} [share] of the case's file
+ * @property {string} [file]
  */
 
 /** What must be ended when its owner ends, last begun first. */
@@ -51,7 +52,7 @@ export class Scope {
 export async function allCases() {
   const files = (await readdir(casesFolder)).filter((f) => f.endsWith('.mjs')).sort();
   const modules = await Promise.all(files.map((f) => import(pathToFileURL(path.join(casesFolder, f)).href)));
-  const cases = modules.flatMap(({ cases, share }) => cases.map((one) => ({ ...one, share })));
+  const cases = modules.flatMap(({ cases, share }, i) => cases.map((one) => ({ ...one, share, file: files[i] })));
   const twice = cases.find((a, i) => cases.findIndex((b) => b.id === a.id) !== i);
   if (twice) throw new Error(`two cases are called ${twice.id}`);
   return cases;
@@ -65,10 +66,13 @@ export async function runCases(cases) {
     console.log(`${name}: ${await browserVersion(kind).catch((error) => `cannot be launched: ${error.message}`)}`);
   }
   const shared = new Shared();
+  const perFile = new Map();
   for (const one of cases) {
     const began = Date.now();
     const error = await runOne(one, shared);
-    const seconds = ((Date.now() - began) / 1000).toFixed(1);
+    const tookMs = Date.now() - began;
+    perFile.set(one.file, (perFile.get(one.file) ?? 0) + tookMs);
+    const seconds = (tookMs / 1000).toFixed(1);
     console.log(`${error ? 'FAILED' : 'ok    '} ${one.id} (${seconds} s) — ${one.requirement}`);
     if (error) {
       failed.push(one.id);
@@ -77,7 +81,8 @@ export async function runCases(cases) {
   }
   await shared.close();
   await closeBrowsers();
-  console.log(`\nblack-box cases: ${((Date.now() - started) / 1000).toFixed(0)} s`);
+  console.log(`\nseconds: ${[...perFile].map(([file, ms]) => `${file.replace('.mjs', '')} ${Math.round(ms / 1000)}`).join(', ')}`);
+  console.log(`black-box cases: ${((Date.now() - started) / 1000).toFixed(0)} s`);
   if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`);
   console.log(`${cases.length - failed.length} passed, ${failed.length} failed`);
   return failed.length === 0;

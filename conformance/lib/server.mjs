@@ -23,6 +23,16 @@ const LAST_MEDIA_PORT = 30_000;
 /** Servers still running, so that a failed case can show what they said and none is left behind. */
 export const running = new Set();
 
+let printed;
+/** Whether the binary has a setting of that name. */
+export async function knowsSetting(key) {
+  printed ??= runBinary(['--print-config']);
+  return (await printed).stdout.split('\n').some((line) => line.startsWith(`${key}=`));
+}
+
+/** Settings under which a server can be ended and started again with nobody noticing another address. */
+export const steadyPorts = async () => ({ 'ws.port': await freePort(), media_port_from: await freeMediaPorts(os.cpus().length) });
+
 /** The machine's first address that is not the loopback's: Firefox sends to no other kind. */
 export function machineAddress() {
   for (const addresses of Object.values(os.networkInterfaces())) {
@@ -94,6 +104,8 @@ export class Server {
   /** The line that starts with `ready`. */
   ready = '';
   webPort = 0;
+  /** Of https and wss; 0 where there is none. */
+  securePort = 0;
   ip = '';
   host = '127.0.0.1';
 
@@ -108,8 +120,12 @@ export class Server {
     const cores = Number(settings.cores ?? os.cpus().length);
     const all = {
       'ws.port': await freePort(),
+      // Servers side by side would share its default; who tests it asks for one.
+      'wss.port': 'off',
       media_port_from: await freeMediaPorts(cores),
       ip: machineAddress(),
+      // Servers of different cases must not meet on the one default port.
+      ...((await knowsSetting('wss.port')) ? { 'wss.port': 'off' } : {}),
       ...settings,
     };
     const sets = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
@@ -153,6 +169,7 @@ export class Server {
     if (this.ready === '') throw new Error(`the server ended before it was ready:\n${this.output}`);
     this.webPort = Number(this.ready.match(/\bws=\S*?:(\d+)/)?.[1]);
     if (!this.webPort) throw new Error(`no ws=ADDRESS:PORT in the ready line: ${this.ready}`);
+    this.securePort = Number(this.ready.match(/\bwss=\S*?:(\d+)/)?.[1] ?? 0);
   }
 
   /** A field of the ready line: `field('io')` of `ready … io=uring …`. */
@@ -176,15 +193,23 @@ export class Server {
     return `ws://${this.host}:${this.webPort}`;
   }
 
+  get secureUrl() {
+    return `https://${this.host}:${this.securePort}`;
+  }
+
+  get secureWsUrl() {
+    return `wss://${this.host}:${this.securePort}`;
+  }
+
   /** GET of one of its own paths: status, type and text. */
-  async get(resource) {
-    const answer = await fetch(`${this.url}${resource}`, { signal: AbortSignal.timeout(5_000) });
+  async get(resource, origin = this.url) {
+    const answer = await fetch(`${origin}${resource}`, { signal: AbortSignal.timeout(5_000) });
     return { status: answer.status, type: answer.headers.get('content-type') ?? '', text: await answer.text() };
   }
 
-  /** `/api/rooms`, parsed. */
+  /** `/api/rooms`, parsed; asked on the loopback, which needs no token. */
   async rooms() {
-    const { status, text } = await this.get('/api/rooms');
+    const { status, text } = await this.get('/api/rooms', `http://127.0.0.1:${this.webPort}`);
     if (status !== 200) throw new Error(`/api/rooms answered ${status}: ${text}`);
     return JSON.parse(text);
   }
@@ -197,6 +222,12 @@ export class Server {
 
   openFiles() {
     return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  /** Ends it as a crash would, without a word. */
+  async kill() {
+    this.#child.kill('SIGKILL');
+    await within(this.#ended, STOP_TIMEOUT_MS, 'SIGKILL');
   }
 
   /** Sends SIGTERM; its exit code and how long it took. Killed, and so told, if it does not go. */

@@ -14,17 +14,26 @@ export class Wire {
   messages = [];
   /** Close code, once closed. */
   closed = null;
+  /** What was said with it. */
+  reason = '';
 
   constructor(socket) {
     this.socket = socket;
     socket.on('message', (bytes) => this.#heard(String(bytes)));
-    socket.on('close', (code) => (this.closed = code));
+    socket.on('close', (code, reason) => {
+      this.closed = code;
+      this.reason = String(reason);
+    });
     socket.on('error', () => undefined);
   }
 
-  /** An open socket that has said nothing yet. */
-  static async open(t, server) {
-    const socket = new WebSocket(server.wsUrl, { handshakeTimeout: OPEN_TIMEOUT_MS, maxPayload: 1 << 24 });
+  /**
+   * An open socket that has said nothing yet.
+   * @param {{wsUrl: string}} server
+   * @param {WebSocket.ClientOptions} [how] of the socket: the address it comes from, an origin
+   */
+  static async open(t, server, how = {}) {
+    const socket = new WebSocket(server.wsUrl, { handshakeTimeout: OPEN_TIMEOUT_MS, maxPayload: 1 << 24, ...how });
     t.defer(() => socket.terminate());
     const wire = new Wire(socket);
     await within(new Promise((resolve, reject) => {
@@ -35,8 +44,8 @@ export class Wire {
   }
 
   /** An established session of `login`. */
-  static async connect(t, server, login, token) {
-    const wire = await Wire.open(t, server);
+  static async connect(t, server, login, token, how) {
+    const wire = await Wire.open(t, server, how);
     wire.login = login;
     wire.send('connection', {
       appKey: 'roomApp',
@@ -51,8 +60,8 @@ export class Wire {
   }
 
   /** An established session inside `room`; its STATE is in `state`. */
-  static async join(t, server, login, room, token) {
-    const wire = await Wire.connect(t, server, login, token);
+  static async join(t, server, login, room, token, how) {
+    const wire = await Wire.connect(t, server, login, token, how);
     const answer = await wire.command('join', { name: room });
     if (answer.status !== 'ACCEPTED') throw new Error(`join of ${login} refused: ${JSON.stringify(answer)}`);
     wire.room = room;

@@ -10,9 +10,9 @@ const visit = {
     this.log.push([kind, ...rest].join(' '));
   },
 
-  connect(urlServer, username) {
+  connect(urlServer, username, token) {
     return new Promise((resolve, reject) => {
-      this.session = RoomApi.connect({ urlServer, username })
+      this.session = RoomApi.connect({ urlServer, username, token })
         .on(SESSION_STATUS.ESTABLISHED, resolve)
         .on(SESSION_STATUS.FAILED, () => reject(new Error('FAILED')))
         .on(SESSION_STATUS.DISCONNECTED, () => this.note('DISCONNECTED'));
@@ -43,11 +43,11 @@ const visit = {
     });
   },
 
-  play(login) {
+  play(login, options) {
     const display = document.getElementById('remote');
     const participant = this.room.getParticipants().find((p) => p.name() === login);
     return this.settled(STREAM_STATUS.PLAYING, () => {
-      this.played = participant.getStreams()[0].play(display);
+      this.played = participant.getStreams()[0].play(display, options);
       return this.played;
     });
   },
