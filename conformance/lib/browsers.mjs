@@ -149,7 +149,12 @@ export class Visitor {
   }
 
   async goto(url) {
-    const answer = await this.page.goto(url, { waitUntil: 'load', timeout: 20_000 });
+    const go = () => this.page.goto(url, { waitUntil: 'load', timeout: 20_000 });
+    // Somebody else's network device came or went on this machine; people's browsers reload by themselves.
+    const answer = await go().catch((error) => {
+      if (!String(error.message).includes('ERR_NETWORK_CHANGED')) throw error;
+      return go();
+    });
     if (answer && answer.status() >= 400) throw new Error(`${url} answered ${answer.status()}`);
   }
 

@@ -9,10 +9,12 @@ const ip = (...args) => execFileSync('ip', args, { encoding: 'utf8' });
 
 const tc = (...args) => execFileSync('tc', args, { encoding: 'utf8' });
 
+const NETWORK = `10.${96 + ((process.pid >> 8) & 31)}.${process.pid & 255}`;
+
 export class Line {
-  /** This machine's end and the far end. */
-  near = '10.98.76.1';
-  far = '10.98.76.2';
+  /** This machine's end and the far end; runs side by side have networks of their own. */
+  near = `${NETWORK}.1`;
+  far = `${NETWORK}.2`;
 
   /** @param {{defer: (f: () => any) => void}} t */
   constructor(t) {
@@ -21,9 +23,14 @@ export class Line {
     this.device = `rhf${tag}`;
     this.nearDevice = `rhn${tag}`;
     ip('netns', 'add', this.name);
-    // The namespace takes its end of the cable with it, and so the other.
     t.defer(() => ip('netns', 'del', this.name));
     ip('link', 'add', this.nearDevice, 'type', 'veth', 'peer', 'name', this.device, 'netns', this.name);
+    // A browser may outlive the case and keep the namespace: the cable goes by itself.
+    t.defer(() => ip('link', 'del', this.nearDevice));
+    // An address of IPv6's own making comes a second later, and browsers drop
+    // what they are loading when addresses change.
+    ip('link', 'set', this.nearDevice, 'addrgenmode', 'none');
+    ip('-n', this.name, 'link', 'set', this.device, 'addrgenmode', 'none');
     ip('addr', 'add', `${this.near}/24`, 'dev', this.nearDevice);
     ip('link', 'set', this.nearDevice, 'up');
     ip('-n', this.name, 'addr', 'add', `${this.far}/24`, 'dev', this.device);
