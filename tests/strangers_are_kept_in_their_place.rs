@@ -316,8 +316,8 @@ fn only_listed_origins_open_a_socket() {
         ("", true),
         ("Origin: https://tea.example\r\n", true),
         ("Origin: HTTPS://Tea.Example\r\n", true),
-        // Our own page, whatever the scheme a proxy shows.
-        ("Origin: https://hall.example:8080\r\n", true),
+        // The same name as the server's, which may be a stranger's that points here.
+        ("Origin: https://hall.example:8080\r\n", false),
         ("Origin: https://tea.example.evil\r\n", false),
         ("Origin: http://tea.example\r\n", false),
         ("Origin: null\r\n", false),
@@ -511,25 +511,23 @@ fn a_long_body_leaves_at_its_readers_pace_and_the_next_request_follows() {
         connection: id,
         response,
     });
-    let mut pieces = 1;
     assert_eq!(house.said(id).len(), 4 + HTTP_PIECE_BYTES);
     let mut rest = body.len() - HTTP_PIECE_BYTES;
-    while !house.out.drains.is_empty() {
+    while rest > 0 {
         assert_eq!(std::mem::take(&mut house.out.drains), [id]);
         house.input(Input::Drained { connection: id });
-        let said = house.said(id);
-        pieces += 1;
-        if rest <= HTTP_PIECE_BYTES {
-            assert!(
-                said.ends_with("ok\n") && said.contains("HTTP/1.1 200"),
-                "{said}"
-            );
-            break;
-        }
-        assert_eq!(said.len(), HTTP_PIECE_BYTES);
-        rest -= HTTP_PIECE_BYTES;
+        let piece = house.said(id).len();
+        assert_eq!(piece, rest.min(HTTP_PIECE_BYTES));
+        rest -= piece;
     }
-    assert_eq!(pieces, 6);
+    assert_eq!(std::mem::take(&mut house.out.drains), [id]);
+    house.input(Input::Drained { connection: id });
+    let said = house.said(id);
+    assert!(
+        said.ends_with("ok\n") && said.contains("HTTP/1.1 200"),
+        "{said}"
+    );
+    assert!(house.out.drains.is_empty());
     assert!(!house.is_closed(id));
 }
 
@@ -575,4 +573,123 @@ fn a_tls_door_without_a_certificate_takes_nobody() {
     let id = house.connect_from("127.0.0.1:1", Door::Tls);
     assert!(house.is_closed(id));
     assert_eq!(house.said(id), "");
+}
+
+#[test]
+fn the_servers_own_pages_are_known_by_its_address() {
+    let mut house = House::new(Rules {
+        origins: vec!["https://tea.example".to_string()],
+        ..Rules::default()
+    });
+    for host in ["192.0.2.5:8080", "[2001:db8::5]:8080", "localhost"] {
+        let id = house.connect();
+        // Whatever the scheme a proxy shows.
+        let own = upgrade(&format!("Origin: https://{host}\r\n"));
+        house.send(id, own.replace("hall.example:8080", host).as_bytes());
+        assert!(house.said(id).starts_with("HTTP/1.1 101"), "{host}");
+    }
+}
+
+#[test]
+fn whoever_leaves_is_gone_whatever_ids_its_commands_had() {
+    let mut house = House::new(Rules::default());
+    let watch = house.member("Ann", "tea");
+    house.said(watch);
+    let command = |name: &str, room: &str| {
+        format!(
+            r#"{{"message":"sendData","data":[{{"operationId":"o","payload":{{"command":"{name}","options":{{"name":"{room}"}}}}}}]}}"#
+        )
+    };
+    let ben = house.session("192.0.2.3:1", "Ben", None);
+    // One id for everything: the refusal of the first must not be the join's.
+    let mut frames = client_text_frame(&command("leave", "nowhere"), [1; 4]);
+    frames.extend(client_text_frame(&command("join", "tea"), [2; 4]));
+    frames.extend(client_text_frame(&command("leave", "nowhere"), [3; 4]));
+    house.send(ben, &frames);
+    assert!(house.said(watch).contains("JOINED"));
+    let cause = CloseCause::Failed;
+    house.input(Input::Closed {
+        connection: ben,
+        cause,
+    });
+    assert!(house.said(watch).contains("LEFT"));
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_at_the_pace_of_their_reader() {
+    let mut house = House::new(Rules::default());
+    let id = house.connect();
+    let requests = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100);
+    house.send(id, &requests);
+    let mut answers = 0;
+    for round in 0..100 {
+        answers += house.said(id).matches("HTTP/1.1 200").count();
+        assert_eq!(answers, round + 1, "one for each drain");
+        let expected = usize::from(round < 99);
+        assert_eq!(std::mem::take(&mut house.out.drains).len(), expected);
+        house.input(Input::Drained { connection: id });
+    }
+    assert!(!house.is_closed(id));
+}
+
+#[test]
+fn an_answer_without_a_body_has_none() {
+    let mut house = House::new(Rules::default());
+    house.member("Ann", "tea");
+    let head = "DELETE /api/rooms/tea HTTP/1.1\r\nHost: localhost";
+    let (status, text) = house.ask(LOCAL, head, "");
+    assert_eq!(status, 204);
+    assert!(text.ends_with("\r\n\r\n"), "{text:?}");
+    assert!(!text.contains("Content-Length"), "{text:?}");
+}
+
+#[test]
+fn one_address_does_not_hold_every_connection() {
+    let mut house = House::new(Rules {
+        connections_per_address: 3,
+        ..Rules::default()
+    });
+    let held: Vec<ConnectionId> = (0..3)
+        .map(|_| house.connect_from("192.0.2.1:1", Door::Plain))
+        .collect();
+    let fourth = house.connect_from("192.0.2.1:1", Door::Plain);
+    assert!(house.is_closed(fourth) && !house.is_closed(held[2]));
+    assert!(house.said(fourth).starts_with("HTTP/1.1 429"));
+    let other = house.connect_from("192.0.2.2:1", Door::Plain);
+    assert!(!house.is_closed(other));
+    for connection in [fourth, held[0]] {
+        let cause = CloseCause::Ended;
+        house.input(Input::Closed { connection, cause });
+    }
+    let next = house.connect_from("192.0.2.1:1", Door::Plain);
+    assert!(!house.is_closed(next));
+}
+
+#[test]
+fn tokens_expire_by_the_time_of_day_not_by_the_time_since_the_start() {
+    let mut house = House::new(with_tokens());
+    let claims = format!(r#"{{"room":"tea","login":"Ann","exp":{}}}"#, UNIX_S + 60);
+    let ann = house.session("192.0.2.1:1", "Ann", Some(&token(SECRET, &claims)));
+    // The machine slept for an hour, which no steady clock tells.
+    let unix_us = (UNIX_S + 3_600) * 1_000_000;
+    house.input(Input::WallClock { unix_us });
+    assert!(house.join(ann, "tea").contains("has expired"));
+}
+
+#[test]
+fn who_is_not_let_in_learns_nothing_of_streams() {
+    let mut house = House::new(Rules {
+        participants_max: 1,
+        ..Rules::default()
+    });
+    house.member("Ann", "tea");
+    let eve = house.session("192.0.2.8:1", "Eve", None);
+    let join = r#"{"message":"sendData","data":[{"operationId":"o","payload":{"command":"join","options":{"name":"tea"}}}]}"#;
+    let ask = r#"{"message":"availableStream","data":[{"mediaSessionId":"m","name":"tea-Ann-1"}]}"#;
+    let mut frames = client_text_frame(join, [1; 4]);
+    frames.extend(client_text_frame(ask, [2; 4]));
+    house.send(eve, &frames);
+    let said = house.said(eve);
+    assert!(said.contains("Room is full"), "{said}");
+    assert!(said.contains("\"false\""), "{said}");
 }

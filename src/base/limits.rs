@@ -135,6 +135,25 @@ pub const HTTP_ANSWER_MAX: Span = Span::from_secs(30);
 /// A reader who takes nothing of a body for this long is given up.
 pub const HTTP_STALL_MAX: Span = Span::from_secs(60);
 
+/// Answers of one core that may wait for the render thread; beyond it requests
+/// are told that the server is busy.
+pub const RENDER_BACKLOG_MAX: usize = 256;
+
+/// Snapshots of all cores that one core may have under way.
+pub const SNAPSHOT_TICKETS_MAX: u64 = 64;
+
+/// Bytes of a stream event's payload, which everybody who plays the stream
+/// gets: a counter, a caption, a position.
+pub const STREAM_EVENT_MAX_BYTES: usize = 8 * 1024;
+
+/// Chat and stream events count as one message per so many bytes, so that the
+/// limit of messages bounds what one can make another receive.
+pub const MESSAGE_UNIT_BYTES: usize = 256;
+
+/// From one request to publish anew to the next, of one participant: a member
+/// whose offers change their mind must not keep everybody restarting.
+pub const REPUBLISH_INTERVAL: Span = Span::from_secs(30);
+
 /// Bytes of a body written at once; the next follow when these have left. It
 /// bounds what a slow reader costs, and, encrypted, what one turn does.
 pub const HTTP_PIECE_BYTES: usize = 64 * 1024;

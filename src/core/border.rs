@@ -52,6 +52,9 @@ pub enum Input<'a> {
         connection: ConnectionId,
         response: Rendered,
     },
+    /// What the time of day is now, told every now and then: it may have been
+    /// set since the start, or have stood still with the machine.
+    WallClock { unix_us: u64 },
     /// The certificate of [`Door::Tls`] was replaced; connections from now on
     /// get this one.
     Certificate(tls::Identity),

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::limits::REPUBLISH_INTERVAL;
+use crate::base::time::Time;
 use crate::core::border::Outbox;
 use crate::core::home::Room;
 use crate::core::machine::Core;
@@ -13,7 +15,7 @@ use crate::room::notice::Notice;
 use crate::room::roster::StreamRole;
 use crate::signal::negotiate::{self, PublishedTracks, Receivable};
 use crate::wire::codec::VideoCodec;
-use crate::wire::sdp::SessionOffer;
+use crate::wire::sdp::{MediaKind, SessionOffer};
 
 /// A codec as the configuration names it.
 pub fn video_codec(name: VideoCodecName) -> VideoCodec {
@@ -28,8 +30,6 @@ pub(super) struct Published {
     pub tracks: PublishedTracks,
     /// What its publisher could send.
     pub offered: Vec<VideoCodec>,
-    /// Its publisher was asked to publish anew; once is enough.
-    pub asked: bool,
 }
 
 /// What the members of a room can decode, as far as their offers told.
@@ -47,9 +47,10 @@ impl Decoders {
     pub fn note(&mut self, login: &str, role: StreamRole, offer: &SessionOffer) {
         let receivable = Receivable::from_offer(offer);
         let by_play = role == StreamRole::Play;
-        // An offer without video says nothing about decoders.
-        if receivable.video.is_empty() || (!by_play && self.0.get(login).is_some_and(|k| k.by_play))
-        {
+        // An offer without video says nothing about decoders; one with video in
+        // codecs that are not ours says that there are none.
+        let has_video = offer.media.iter().any(|m| m.line.kind == MediaKind::Video);
+        if !has_video || (!by_play && self.0.get(login).is_some_and(|k| k.by_play)) {
             return;
         }
         let known = Known {
@@ -90,7 +91,13 @@ impl Core {
     }
 
     /// A viewer cannot decode the publication `stream` of a room.
-    pub(super) fn ask_to_republish(&mut self, room_name: &str, stream: &str, out: &mut Outbox) {
+    pub(super) fn ask_to_republish(
+        &mut self,
+        now: Time,
+        room_name: &str,
+        stream: &str,
+        out: &mut Outbox,
+    ) {
         let order = self.room_codecs(room_name);
         let Some(room) = self.rooms.get_mut(room_name) else {
             return;
@@ -98,7 +105,7 @@ impl Core {
         let Some(publication) = room.roster.publication(stream) else {
             return;
         };
-        let Some(published) = room.published.get_mut(&publication.media_session_id) else {
+        let Some(published) = room.published.get(&publication.media_session_id) else {
             return;
         };
         let reaches_all = |codec: &&VideoCodec| {
@@ -110,10 +117,16 @@ impl Core {
             .filter(reaches_all)
             .map(|codec| codec.name())
             .collect();
-        if video_codecs.is_empty() || published.asked {
+        let sent = published.tracks.video.map(|video| video.codec.name());
+        if video_codecs.is_empty() || sent.is_none_or(|sent| video_codecs.contains(&sent)) {
+            // Nothing would help, or something else than the codec is missing.
             return;
         }
-        published.asked = true;
+        let asked = room.republish_asked.get(&publication.login);
+        if asked.is_some_and(|at| now.since(*at) < REPUBLISH_INTERVAL) {
+            return;
+        }
+        room.republish_asked.insert(publication.login.clone(), now);
         let session = publication.session;
         let event = Event::RepublishRequested(RepublishWish {
             room: room_name.to_string(),

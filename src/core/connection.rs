@@ -50,6 +50,8 @@ impl Core {
             (Door::Tls, None) => None,
         };
         let refused = door == Door::Tls && tls.is_none();
+        let max = self.setup.rules.connections_per_address;
+        let few = self.open_connections.add(peer.ip(), max);
         let connection = Connection {
             peer,
             stage: Stage::Http(Exchange::new(now + HTTP_HEAD_MAX)),
@@ -59,7 +61,7 @@ impl Core {
         self.connections.insert(id, connection);
         if refused {
             self.close(id, out);
-        } else if !self.rates.connections.allow(now, peer.ip()) {
+        } else if !few || !self.rates.connections.allow(now, peer.ip()) {
             self.refuse_connection(id, out);
         }
         self.rearm_connection(id);
@@ -142,7 +144,9 @@ impl Core {
             self.event(Event::SessionRefused { why }, out);
         }
         self.end_session(id, out);
-        self.connections.remove(&id);
+        if let Some(connection) = self.connections.remove(&id) {
+            self.open_connections.remove(connection.peer.ip());
+        }
     }
 
     pub(super) fn wake_connection(

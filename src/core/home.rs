@@ -22,6 +22,8 @@ pub(super) struct Room {
     /// What each publication sends, by media session id.
     pub published: BTreeMap<String, Published>,
     pub decoders: Decoders,
+    /// When a member was last asked to publish anew, by login.
+    pub republish_asked: BTreeMap<String, Time>,
 }
 
 impl Core {
@@ -41,7 +43,12 @@ impl Core {
                 presented_token,
             } => {
                 let refused = self.join(now, &room, from, &login, token, presented_token, out);
-                self.settle(from, operation_id.clone(), refused, out);
+                let answer = Notice::JoinAnswered {
+                    operation_id,
+                    room: room.clone(),
+                    refused,
+                };
+                self.tell(from, answer, out);
                 if refused.is_none() {
                     self.welcome(&room, from, login, out);
                 }
@@ -99,11 +106,13 @@ impl Core {
         name: &str,
         out: &mut Outbox,
     ) {
+        // Who is not let in learns nothing about who is.
+        let is_member = self.login_of(room, from).is_some();
         let room = self.rooms.get(room);
         let stream = room.and_then(|room| room.roster.publication(name));
         let notice = Notice::AvailableStream {
             media_session_id,
-            available: stream.is_some_and(|stream| stream.live),
+            available: is_member && stream.is_some_and(|stream| stream.live),
         };
         self.tell(from, notice, out);
     }
@@ -219,6 +228,7 @@ impl Core {
             && entry.roster.remove(login).is_some()
         {
             entry.decoders.forget(login);
+            entry.republish_asked.remove(login);
             let others: Vec<SessionRef> = entry.roster.others(login).collect();
             let left = Notice::Left {
                 room: room.to_string(),
@@ -282,8 +292,10 @@ impl Core {
         }
         stream.muted.note(&kind);
         let name = stream.name.clone();
+        // Who does not play yet is told what is muted when it does.
         let plays: Vec<(SessionRef, String)> = roster
             .plays_of(&name)
+            .filter(|play| play.live)
             .map(|play| (play.session, play.media_session_id.clone()))
             .collect();
         for (session, media_session_id) in plays {

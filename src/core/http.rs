@@ -1,11 +1,13 @@
 //! HTTP requests of a connection, one after another: pages, REST, metrics,
 //! mounted files, and the upgrade to WebSocket.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use crate::base::limits::{
     HTTP_ANSWER_MAX, HTTP_HEAD_MAX, HTTP_HEAD_MAX_BYTES, HTTP_PIECE_BYTES, HTTP_STALL_MAX,
-    REST_BODY_MAX_BYTES,
+    RENDER_BACKLOG_MAX, REST_BODY_MAX_BYTES,
 };
 use crate::base::time::Time;
 use crate::core::border::{ConnectionId, Outbox, Render, RenderForm, Rendered};
@@ -34,6 +36,9 @@ enum State {
     Waiting(After),
     /// The rest of a body, written at the reader's pace.
     Writing(Bytes, After),
+    /// Answered; the next request is already here and waits until the answer
+    /// has left, so that nobody is served faster than it reads.
+    Leaving,
 }
 
 /// What was asked besides the answer itself.
@@ -78,7 +83,12 @@ impl Response {
             status: 200,
             kind: asset.content_type,
             body: Bytes::from_static(asset.body),
-            headers: vec![("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)],
+            headers: vec![
+                ("Content-Security-Policy", web::CONTENT_SECURITY_POLICY),
+                // The front page closes rooms with two clicks, which no other
+                // site may lead to itself (RFC 7034).
+                ("X-Frame-Options", "SAMEORIGIN"),
+            ],
         }
     }
 }
@@ -199,18 +209,19 @@ impl Core {
         find_answer(route, request, body)
     }
 
-    /// Pages of these origins may open a WebSocket; programs that are no
-    /// browsers send none, and the server's own pages always may.
+    /// Pages of these origins may open a WebSocket, and programs that are no
+    /// browsers, which send none. The server's own pages may where it is called
+    /// by its address: a name could be a stranger's that points here.
     fn welcomes_origin(&self, request: &RequestHead<'_>) -> bool {
+        let origins = &self.setup.rules.origins;
         let listed = |origin: &str| {
-            let listed = self.setup.rules.origins.iter();
-            listed
-                .into_iter()
+            origins
+                .iter()
                 .any(|known| known.eq_ignore_ascii_case(origin))
         };
-        self.setup.rules.origins.is_empty()
-            || is_own_origin(request)
-            || request.origin.is_some_and(listed)
+        origins.is_empty()
+            || request.origin.is_none_or(listed)
+            || (is_own_origin(request) && request.host.is_some_and(is_address))
     }
 
     /// Operators show the token; without one set, they sit at this machine
@@ -243,6 +254,12 @@ impl Core {
     ) {
         match answer {
             Answer::Now(response) => self.respond(now, id, after, response, out),
+            Answer::Moderate { .. } | Answer::Render(_)
+                if self.is_congested() || out.renders.len() >= RENDER_BACKLOG_MAX =>
+            {
+                let response = Response::text(503, "the server is busy");
+                self.respond(now, id, after, response, out);
+            }
             Answer::Render(form) => {
                 self.wait_for_answer(now, id, after);
                 let render = Render {
@@ -253,10 +270,6 @@ impl Core {
                     head_only: after.head_only,
                 };
                 self.render(render, out);
-            }
-            Answer::Moderate { .. } if self.is_congested() => {
-                let response = Response::text(503, "the server is busy");
-                self.respond(now, id, after, response, out);
             }
             Answer::Moderate { room, action } => {
                 self.wait_for_answer(now, id, after);
@@ -292,7 +305,7 @@ impl Core {
             rest::connection_of(after.keep_alive),
             &response.headers,
         );
-        let body = match after.head_only {
+        let body = match after.head_only || rest::is_bodiless(response.status) {
             true => Bytes::new(),
             false => response.body,
         };
@@ -352,6 +365,12 @@ impl Core {
 
     /// The socket took what it was given: the next piece, or the next request.
     pub(super) fn write_on(&mut self, now: Time, id: ConnectionId, out: &mut Outbox) {
+        if let Some(exchange) = self.exchange(id)
+            && matches!(exchange.state, State::Leaving)
+        {
+            exchange.state = State::Reading;
+            exchange.deadline = now + HTTP_HEAD_MAX;
+        }
         self.write_piece(now, id, out);
         self.read_http(now, id, out);
     }
@@ -366,10 +385,16 @@ impl Core {
         let after = *after;
         let piece = rest.split_to(rest.len().min(HTTP_PIECE_BYTES));
         let done = rest.is_empty();
-        if done {
-            exchange.state = State::Reading;
-            exchange.deadline = now + HTTP_HEAD_MAX;
-        } else {
+        let more = after.keep_alive && !exchange.input.is_empty();
+        match (done, more) {
+            (true, false) => {
+                exchange.state = State::Reading;
+                exchange.deadline = now + HTTP_HEAD_MAX;
+            }
+            (true, true) => exchange.state = State::Leaving,
+            (false, _) => {}
+        }
+        if !done || more {
             out.drains.push(id);
         }
         self.send(id, piece, out);
@@ -386,7 +411,7 @@ impl Core {
                 State::Reading if exchange.input.is_empty() => None,
                 State::Reading => Some((408, "request took too long")),
                 State::Waiting(_) => Some((503, "the server is busy")),
-                State::Writing(..) => None,
+                State::Writing(..) | State::Leaving => None,
             },
             None => None,
         };
@@ -483,10 +508,22 @@ fn is_own_origin(request: &RequestHead<'_>) -> bool {
 }
 
 fn is_loopback_name(host: &str) -> bool {
+    let name = host_name(host);
+    let address = name.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a host is called by a name that no stranger's DNS can point here.
+fn is_address(host: &str) -> bool {
+    let name = host_name(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// `host` without its port and brackets.
+fn host_name(host: &str) -> &str {
     let (name, _) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').unwrap_or((rest, "")),
         None => host.split_once(':').unwrap_or((host, "")),
     };
-    let address = name.parse::<std::net::IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    name
 }

@@ -15,7 +15,7 @@ use crate::core::connection::Connection;
 use crate::core::home::Room;
 use crate::core::mail::{Mail, SessionRef};
 use crate::core::media::Media;
-use crate::core::rates::Rates;
+use crate::core::rates::{OpenConnections, Rates};
 use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
 use crate::ops::event::Event;
@@ -60,6 +60,9 @@ pub struct Core {
     /// What connections of [`Door::Tls`] show; none while there is no such port.
     pub(super) tls: Option<tls::Identity>,
     pub(super) rates: Rates,
+    pub(super) open_connections: OpenConnections,
+    /// Microseconds since 1970, and when that was.
+    wall_clock: (Time, u64),
     pub(super) rooms: Map<String, Room>,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
@@ -94,6 +97,8 @@ impl Core {
             connections: Map::default(),
             tls: setup.tls.clone(),
             rates: Rates::new(&setup.rules.rates),
+            open_connections: OpenConnections::default(),
+            wall_clock: (Time::ZERO, setup.unix_us_at_zero),
             rooms: Map::default(),
             media: Media::new(),
             wheel: Wheel::new(now),
@@ -109,14 +114,16 @@ impl Core {
         }
     }
 
-    /// Microseconds since 1970 at `now`.
-    pub(super) fn unix_us(&self, now: Time) -> u64 {
-        self.setup.unix_us_at_zero + now.since(Time::ZERO).as_us()
+    /// Seconds since 1970 at `now`, as the host tells the time of day.
+    pub(super) fn unix_s(&self, now: Time) -> u64 {
+        let (then, unix_us) = self.wall_clock;
+        unix_us.saturating_add(now.since(then).as_us()) / 1_000_000
     }
 
-    /// Wall time at `now`.
+    /// Wall time at `now` for senders' clocks: it never jumps, whatever becomes
+    /// of the time of day.
     pub(super) fn wall(&self, now: Time) -> Ntp {
-        Ntp::from_unix_us(self.unix_us(now))
+        Ntp::from_unix_us(self.setup.unix_us_at_zero).plus(now.since(Time::ZERO))
     }
 
     pub(super) fn id(&self) -> CoreId {
@@ -241,6 +248,7 @@ impl Machine for Core {
                 door,
             } => self.accept(now, connection, peer, door, out),
             Input::Drained { connection } => self.drained(now, connection, out),
+            Input::WallClock { unix_us } => self.wall_clock = (now, unix_us),
             Input::Certificate(identity) => self.tls = Some(identity),
             Input::Bytes { connection, bytes } => self.read(now, connection, bytes, out),
             Input::Closed { connection, cause } => self.closed(connection, cause, out),

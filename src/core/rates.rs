@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::base::hash::Map;
 use crate::base::rate::{AddressKey, RateLimiter, address_key};
 use crate::base::time::Time;
 
@@ -17,6 +18,29 @@ pub struct RateSettings {
 /// What [`RateSettings`] allow at once, in seconds' worth: a page that opens, a
 /// class that comes in together behind one address.
 const BURST_S: u32 = 10;
+
+/// Open connections by address.
+#[derive(Default)]
+pub(super) struct OpenConnections(Map<AddressKey, u32>);
+
+impl OpenConnections {
+    /// Counts one more; `false` if the address has more than `max` now.
+    pub fn add(&mut self, address: IpAddr, max: u32) -> bool {
+        let count = self.0.entry(address_key(address)).or_default();
+        *count += 1;
+        max == 0 || *count <= max
+    }
+
+    pub fn remove(&mut self, address: IpAddr) {
+        let key = address_key(address);
+        if let Some(count) = self.0.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.0.remove(&key);
+            }
+        }
+    }
+}
 
 pub(super) struct Rates {
     pub connections: Rate,

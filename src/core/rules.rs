@@ -13,6 +13,8 @@ pub struct Rules {
     /// Pages of which origins may connect; empty: of any.
     pub origins: Vec<String>,
     pub rates: RateSettings,
+    /// Connections one address may have open at each core; 0: any number.
+    pub connections_per_address: u32,
     /// Participants of a room; 0: as many as the server bears.
     pub participants_max: usize,
     /// Rooms with an order of preference of their own, by name.
@@ -26,6 +28,7 @@ impl Default for Rules {
             admin_token: None,
             origins: Vec::new(),
             rates: RateSettings::default(),
+            connections_per_address: 0,
             participants_max: 0,
             room_codecs: Vec::new(),
         }

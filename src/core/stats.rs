@@ -2,6 +2,7 @@
 //! rendered off the turn.
 
 use crate::base::hash::Map;
+use crate::base::limits::SNAPSHOT_TICKETS_MAX;
 use crate::base::snapshot::{
     Drop, Gauges, ParticipantSnapshot, PlaySnapshot, RoomSnapshot, ServerSnapshot, StreamSnapshot,
 };
@@ -29,7 +30,10 @@ impl Core {
         }
         let ticket = self.pending.next_ticket;
         self.pending.next_ticket += 1;
-        self.pending.waiting.insert(ticket, render);
+        // An answer lost to a full mailbox must not keep its ticket for ever.
+        let waiting = &mut self.pending.waiting;
+        waiting.retain(|waiting, _| ticket - waiting < SNAPSHOT_TICKETS_MAX);
+        waiting.insert(ticket, render);
         for core in (0..self.setup.cores).map(CoreId) {
             self.post(core, Mail::SnapshotRequest { ticket }, out);
         }

@@ -75,7 +75,7 @@ impl Core {
         match refused {
             None if over_tcp => self.tell_over_udp(room, from, media_session_id, name, out),
             Some(info::NO_COMMON_CODECS) if role == StreamRole::Play => {
-                self.ask_to_republish(&room, &name, out);
+                self.ask_to_republish(now, &room, &name, out);
             }
             _ => {}
         }
@@ -152,7 +152,6 @@ impl Core {
         let published = Published {
             tracks: negotiated.published(),
             offered: Receivable::from_offer(offer).video,
-            asked: false,
         };
         let senders = LocalSenders::default();
         let role = Role::Publisher(key);

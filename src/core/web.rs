@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::base::limits::MESSAGE_UNIT_BYTES;
 use crate::base::time::Time;
 use crate::core::border::{ConnectionId, Outbox};
 use crate::core::connection::Stage;
@@ -122,7 +123,7 @@ impl Core {
         };
         if let Some(end) = self.session_mut(id) {
             match &request {
-                RoomRequest::Join { operation_id, .. } => end.session.settled(operation_id, false),
+                RoomRequest::Join { .. } => end.session.join_answered(&room, false),
                 RoomRequest::Open { offer, .. } => {
                     end.session.forget_stream(&offer.media_session_id);
                 }
@@ -143,7 +144,10 @@ impl Core {
     ) -> Option<&'static str> {
         let asks = matches!(
             request,
-            RoomRequest::Join { .. } | RoomRequest::SendMessage { .. } | RoomRequest::Open { .. }
+            RoomRequest::Join { .. }
+                | RoomRequest::SendMessage { .. }
+                | RoomRequest::StreamEvent { .. }
+                | RoomRequest::Open { .. }
         );
         if !asks {
             return None;
@@ -156,10 +160,13 @@ impl Core {
             RoomRequest::Join { .. } if !self.rates.joins.allow(now, peer) => {
                 Some(info::TOO_MANY_JOINS)
             }
-            RoomRequest::SendMessage { .. } if !self.rates.messages.allow(now, peer) => {
-                Some(info::TOO_MANY_MESSAGES)
+            RoomRequest::SendMessage { text: said, .. }
+            | RoomRequest::StreamEvent { payload: said, .. } => {
+                let units = 1 + said.len() / MESSAGE_UNIT_BYTES;
+                let rate = &mut self.rates.messages;
+                let allowed = (0..units).all(|_| rate.allow(now, peer));
+                (!allowed).then_some(info::TOO_MANY_MESSAGES)
             }
-            RoomRequest::SendMessage { .. } => None,
             RoomRequest::Open { role, .. } => self.refuse_token(now, id, room, Some(*role)),
             _ => self.refuse_token(now, id, room, None),
         }
@@ -174,7 +181,7 @@ impl Core {
         room: &str,
         role: Option<StreamRole>,
     ) -> Option<&'static str> {
-        let now_unix_s = self.unix_us(now) / 1_000_000;
+        let now_unix_s = self.unix_s(now);
         let Stage::Session(end) = &self.connections.get(&id)?.stage else {
             return None;
         };
@@ -219,10 +226,8 @@ impl Core {
             {
                 end.session.forget_stream(media_session_id);
             }
-            match notice {
-                Notice::Accepted { operation_id } => end.session.settled(operation_id, true),
-                Notice::Refused { operation_id, .. } => end.session.settled(operation_id, false),
-                _ => {}
+            if let Notice::JoinAnswered { room, refused, .. } = notice {
+                end.session.join_answered(room, refused.is_none());
             }
             end.ws.send_text(&text);
             self.flush_session(*id, out);

@@ -32,6 +32,8 @@ use crate::core::trains::Train;
 /// How often the kernel is asked what it dropped.
 const DROPS_INTERVAL: Span = Span::from_secs(1);
 
+/// How often the machine hears the time of day, while there are turns.
+const WALL_CLOCK_INTERVAL: Span = Span::from_secs(1);
 /// How soon mail or renders that found a full queue are tried again.
 const RETRY: Span = Span::from_ms(1);
 /// Turns that follow each other without a pause share one look at the runtime,
@@ -74,6 +76,8 @@ pub struct Driver<M> {
     breathed: Time,
     /// When the kernel's drop counters were last read, and what they said.
     drops_seen: (Time, u32),
+    /// When the machine was last told the time of day.
+    wall_clock_told: Time,
     /// When connections are cut; set by the order to stop.
     stop_at: Option<Time>,
 }
@@ -95,6 +99,7 @@ impl<M: Machine> Driver<M> {
             last: seat.clock.now(),
             breathed: Time::ZERO,
             drops_seen: (Time::ZERO, 0),
+            wall_clock_told: Time::ZERO,
             stop_at: None,
             seat,
         })
@@ -130,6 +135,7 @@ impl<M: Machine> Driver<M> {
     fn turn(&mut self) {
         let now = self.seat.clock.now();
         let mut report = TurnReport::default();
+        self.tell_wall_clock(now);
         self.handle_datagrams(now, &mut report);
         self.handle_connections(now);
         self.handle_mail(now);
@@ -151,6 +157,15 @@ impl<M: Machine> Driver<M> {
         self.machine.end_turn(&report);
         if self.stop_at.is_some_and(|at| at <= self.last) {
             self.hub.cut_all();
+        }
+    }
+
+    fn tell_wall_clock(&mut self, now: Time) {
+        if now.since(self.wall_clock_told) >= WALL_CLOCK_INTERVAL {
+            self.wall_clock_told = now;
+            let unix_us = super::unix_us();
+            let input = Input::WallClock { unix_us };
+            self.machine.handle(now, input, &mut self.outbox);
         }
     }
 

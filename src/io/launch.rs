@@ -186,6 +186,7 @@ fn rules(config: &Config) -> Rules {
             joins: config.rate_joins,
             messages: config.rate_messages,
         },
+        connections_per_address: config.connections_per_address,
         participants_max: config.room_max_participants,
         room_codecs: config.room_video_codecs.clone(),
     }

@@ -185,6 +185,18 @@ pub fn int_option(fd: RawFd, level: libc::c_int, option: libc::c_int) -> io::Res
     Ok(value)
 }
 
+/// Bytes of a TCP socket that the peer has not acknowledged; 0 where the kernel
+/// does not say.
+pub fn unacknowledged_bytes(fd: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to `bytes`.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    match check(result) {
+        Ok(_) => usize::try_from(bytes).unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
 /// Datagrams the kernel dropped on this socket because its queue was full.
 pub fn socket_drops(fd: RawFd) -> u32 {
     /// `SK_MEMINFO_DROPS` of linux/sock_diag.h, the last of nine words.

@@ -22,8 +22,8 @@ use crate::base::limits::{
 };
 use crate::core::border::{CloseCause, ConnectionId, CoreId, Door};
 
-/// From the wish to close until what is still unwritten, or a peer that does
-/// not close its end, is cut off.
+/// From the wish to close until a peer that has everything and does not close
+/// its end, or takes nothing of what is left, is cut off.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Pause after an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -89,7 +89,8 @@ impl Connection {
         self.state.get() == State::Open
     }
 
-    /// Lets what is queued leave, then closes; cuts after [`CLOSE_GRACE`].
+    /// Lets what is queued leave, then closes; cuts a peer that has all of it, or
+    /// took nothing of it for [`CLOSE_GRACE`].
     fn close(self: &Rc<Self>) {
         if self.state.get() != State::Open {
             return;
@@ -98,11 +99,25 @@ impl Connection {
         self.work.notify_one();
         let weak: Weak<Self> = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(CLOSE_GRACE).await;
-            if let Some(connection) = weak.upgrade() {
-                connection.cut();
+            let mut left = usize::MAX;
+            loop {
+                tokio::time::sleep(CLOSE_GRACE).await;
+                let Some(connection) = weak.upgrade() else {
+                    return;
+                };
+                // A slow reader gets the rest while it takes some of it.
+                let now_left = connection.unread_bytes();
+                if now_left == 0 || now_left >= left {
+                    return connection.cut();
+                }
+                left = now_left;
             }
         });
+    }
+
+    /// Written and not yet acknowledged by the peer: queued here, or in the kernel.
+    fn unread_bytes(&self) -> usize {
+        self.queued_bytes.get() + sys::unacknowledged_bytes(self.stream.fd())
     }
 
     /// Ends the connection now. Operations in flight complete at once; none is

@@ -225,7 +225,7 @@ pub fn http_response_head(
 }
 
 /// Statuses that never carry a body (RFC 9110 sections 15.2, 15.3.5, 15.4.5).
-fn is_bodiless(status: u16) -> bool {
+pub fn is_bodiless(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
 

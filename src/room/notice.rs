@@ -13,6 +13,12 @@ pub enum Notice {
         operation_id: String,
         info: String,
     },
+    /// A join was carried out, or why not.
+    JoinAnswered {
+        operation_id: String,
+        room: String,
+        refused: Option<&'static str>,
+    },
     /// The room as it was when the receiver became a member, without the receiver.
     State {
         room: String,

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::base::limits::{CHAT_TEXT_MAX_BYTES, NAME_MAX_CHARS};
+use crate::base::limits::{CHAT_TEXT_MAX_BYTES, NAME_MAX_CHARS, STREAM_EVENT_MAX_BYTES};
 use crate::room::notice::{MemberState, Notice, StreamStatus};
 
 /// What a client says.
@@ -268,10 +268,16 @@ fn stream_event(fields: &Map<String, Value>) -> Result<ClientMessage, MessageErr
     let kind =
         name_of(fields.get("type"), "sendStreamEvent: type").map_err(MessageError::Malformed)?;
     let payload = fields.get("payload").filter(|payload| !payload.is_null());
+    let payload = payload.map_or_else(|| "{}".to_string(), Value::to_string);
+    if payload.len() > STREAM_EVENT_MAX_BYTES {
+        return Err(MessageError::Malformed(format!(
+            "sendStreamEvent: payload is longer than {STREAM_EVENT_MAX_BYTES} bytes"
+        )));
+    }
     Ok(ClientMessage::StreamEvent {
         media_session_id: media_session_id("sendStreamEvent", fields)?,
         kind: kind.to_string(),
-        payload: payload.map_or_else(|| "{}".to_string(), Value::to_string),
+        payload,
     })
 }
 
@@ -307,14 +313,16 @@ pub fn fail(info: &str) -> String {
 /// Puts a room's notice into the dialect's words.
 pub fn render(notice: &Notice) -> String {
     match notice {
-        Notice::Accepted { operation_id } => frame(
+        Notice::JoinAnswered {
+            operation_id,
+            refused: Some(info),
+            ..
+        } => refused(operation_id, info),
+        Notice::Accepted { operation_id } | Notice::JoinAnswered { operation_id, .. } => frame(
             "DataStatusEvent",
             json!([{"operationId": operation_id, "status": "ACCEPTED"}]),
         ),
-        Notice::Refused { operation_id, info } => frame(
-            "DataStatusEvent",
-            json!([{"operationId": operation_id, "status": "FAILED", "info": info}]),
-        ),
+        Notice::Refused { operation_id, info } => refused(operation_id, info),
         Notice::State { room, members } => room_event(room, "STATE", state(members)),
         Notice::Joined { room, login } => room_event(room, "JOINED", json!(login)),
         Notice::Left { room, login } => room_event(room, "LEFT", json!(login)),
@@ -410,10 +418,10 @@ pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<
 
 /// A refused room command.
 pub fn refused(operation_id: &str, info: &str) -> String {
-    render(&Notice::Refused {
-        operation_id: operation_id.to_string(),
-        info: info.to_string(),
-    })
+    frame(
+        "DataStatusEvent",
+        json!([{"operationId": operation_id, "status": "FAILED", "info": info}]),
+    )
 }
 
 /// The answer to `snapshot`, which needs decoding.

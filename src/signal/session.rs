@@ -69,9 +69,8 @@ pub struct Session {
     token: String,
     presented_token: Option<String>,
     access_token: Option<String>,
-    rooms: Vec<String>,
-    /// Rooms of joins not answered yet, by operation id.
-    joining: BTreeMap<String, String>,
+    /// Rooms that must hear when the session ends.
+    rooms: BTreeMap<String, Membership>,
     /// Media session id to room, so that a stop finds the room even after leave.
     streams: BTreeMap<String, String>,
     next_ping: Time,
@@ -79,6 +78,14 @@ pub struct Session {
     unanswered: u32,
     malformed: u32,
     keep_alive: KeepAlive,
+}
+
+/// What a session knows of its place in a room.
+#[derive(Default)]
+struct Membership {
+    /// Joins not answered yet.
+    asked: u32,
+    is_member: bool,
 }
 
 /// How often sessions are pinged and how many may go unanswered.
@@ -100,8 +107,7 @@ impl Session {
             token,
             presented_token: None,
             access_token: None,
-            rooms: Vec::new(),
-            joining: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             streams: BTreeMap::new(),
             next_ping: now + keep_alive.interval,
             unanswered: 0,
@@ -227,7 +233,7 @@ impl Session {
         // Of two rooms one of whose names starts the other's, the longer fits.
         let named = self
             .rooms
-            .iter()
+            .keys()
             .filter(|room| name.starts_with(room.as_str()));
         let room = named.max_by_key(|room| room.len());
         actions.push(match room.cloned() {
@@ -258,15 +264,12 @@ impl Session {
         };
         let (room, request) = match command {
             RoomCommand::Join { room } => {
-                if !self.rooms.contains(&room) {
-                    if self.rooms.len() >= SESSION_ROOMS_MAX {
-                        let text = message::refused(&operation_id, "Too many rooms joined");
-                        actions.push(SessionAction::Say(text));
-                        return;
-                    }
-                    self.rooms.push(room.clone());
-                    self.joining.insert(operation_id.clone(), room.clone());
+                if !self.rooms.contains_key(&room) && self.rooms.len() >= SESSION_ROOMS_MAX {
+                    let text = message::refused(&operation_id, "Too many rooms joined");
+                    actions.push(SessionAction::Say(text));
+                    return;
                 }
+                self.rooms.entry(room.clone()).or_default().asked += 1;
                 let request = RoomRequest::Join {
                     operation_id,
                     login,
@@ -276,7 +279,7 @@ impl Session {
                 (room, request)
             }
             RoomCommand::Leave { room } => {
-                self.rooms.retain(|joined| *joined != room);
+                self.rooms.remove(&room);
                 (room, RoomRequest::Leave { operation_id })
             }
             RoomCommand::SendMessage { room, to, text } => (
@@ -334,12 +337,17 @@ impl Session {
         });
     }
 
-    /// A command was answered. A refused join leaves no room behind.
-    pub fn settled(&mut self, operation_id: &str, accepted: bool) {
-        if let Some(room) = self.joining.remove(operation_id)
-            && !accepted
-        {
-            self.rooms.retain(|joined| *joined != room);
+    /// A join was answered. When the last of them is refused, and none was
+    /// accepted before, the room need not hear of this session's end.
+    pub fn join_answered(&mut self, room: &str, accepted: bool) {
+        let Some(membership) = self.rooms.get_mut(room) else {
+            // Left meanwhile: the leave follows the join on its way.
+            return;
+        };
+        membership.asked = membership.asked.saturating_sub(1);
+        membership.is_member |= accepted;
+        if membership.asked == 0 && !membership.is_member {
+            self.rooms.remove(room);
         }
     }
 
@@ -378,7 +386,7 @@ impl Session {
     fn tell_rooms(&self, request: RoomRequest, actions: &mut Vec<SessionAction>) {
         // Streams may live in a room that was left and not yet stopped.
         let rooms: std::collections::BTreeSet<&String> =
-            self.rooms.iter().chain(self.streams.values()).collect();
+            self.rooms.keys().chain(self.streams.values()).collect();
         for room in rooms {
             actions.push(SessionAction::Ask {
                 room: room.clone(),

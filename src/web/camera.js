@@ -59,6 +59,8 @@ export class Camera {
     this._muted = { audio: false, video: false };
     /** @private Broken streams sent anew since the last that worked. */
     this._retries = 0;
+    /** @private How often the camera was let go. */
+    this._releases = 0;
     /** @private @type {() => void} */
     this._stopLevel = () => {};
     this._audioToggle.onclick = () => this.toggle("audio");
@@ -75,6 +77,7 @@ export class Camera {
   async open(capture = this._capture) {
     if (this._constraints && capture !== this._capture) this.release();
     this._capture = capture;
+    const releases = this._releases;
     try {
       await this._access(this._constraints || this._wish());
     } catch (error) {
@@ -83,6 +86,8 @@ export class Camera {
       this._constraints = null;
       await this._access(this._wish());
     }
+    // Let go while the browser was still asking: what it gave is not wanted any more.
+    if (releases !== this._releases) return this._close();
     this._applyMute();
     if (this._room === null) this._listenToPreview();
     this._tellDevices();
@@ -135,6 +140,12 @@ export class Camera {
   }
 
   release() {
+    this._releases += 1;
+    this._close();
+  }
+
+  /** @private */
+  _close() {
     this._constraints = null;
     this._stopLevel();
     Ringhall.releaseLocalMedia(this._display);

@@ -13,13 +13,27 @@ function forwardInvitation() {
   return true;
 }
 
-/** A room named here is the one that the applications open. */
-function wireRoomField() {
+/** An access token leaves the address bar and the history at once. @returns {string | null} */
+function takeToken() {
+  const address = new URL(location.href);
+  const token = address.searchParams.get("token");
+  if (token !== null) {
+    address.searchParams.delete("token");
+    history.replaceState(null, "", address.href);
+  }
+  return token;
+}
+
+/** A room named here is the one that the applications open. @param {string | null} token goes with it */
+function wireRoomField(token) {
   const field = element("room", HTMLInputElement);
   const links = [...document.querySelectorAll(".applications a")].map((link) => /** @type {HTMLAnchorElement} */ (link));
   field.oninput = () => {
     const name = field.value.trim();
-    for (const link of links) link.search = name ? `?roomName=${encodeURIComponent(name)}` : "";
+    const query = new URLSearchParams();
+    if (name) query.set("roomName", name);
+    if (token) query.set("token", token);
+    for (const link of links) link.search = query.toString();
   };
   // Browsers put words back into fields when a page is returned to.
   field.oninput(new Event("input"));
@@ -99,6 +113,6 @@ class Administration {
 }
 
 if (!forwardInvitation()) {
-  wireRoomField();
+  wireRoomField(takeToken());
   new Administration();
 }

@@ -217,6 +217,16 @@ pub static KEYS: &[Key] = &[
         get: |config| config.rate_messages.to_string(),
     },
     Key {
+        name: "connections.per_address",
+        default: "2000",
+        accepts: "0 to 1000000",
+        doc: "TCP connections one address may have open at each core; 0: no limit.",
+        set: |config, text| {
+            number(text, 0..=1_000_000).map(|most| config.connections_per_address = most)
+        },
+        get: |config| config.connections_per_address.to_string(),
+    },
+    Key {
         name: "room.max_participants",
         default: "0",
         accepts: "0 to 4096",

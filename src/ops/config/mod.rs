@@ -64,6 +64,8 @@ pub struct Config {
     pub rate_joins: u32,
     /// Per second and address; 0: no limit.
     pub rate_messages: u32,
+    /// Open at each core; 0: no limit.
+    pub connections_per_address: u32,
     /// Of one room; 0: no limit of its own.
     pub room_max_participants: usize,
     /// Each pattern once; see [`codecs_for`].
@@ -121,6 +123,7 @@ impl Default for Config {
             rate_connections: 0,
             rate_joins: 0,
             rate_messages: 0,
+            connections_per_address: 0,
             room_max_participants: 0,
             room_video_codecs: Vec::new(),
         };

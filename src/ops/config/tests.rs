@@ -41,6 +41,7 @@ fn the_table_gives_the_defaults_and_prints_them() {
         ),
         (20, 20, 200)
     );
+    assert_eq!(config.connections_per_address, 2_000);
     assert_eq!(config.room_max_participants, 0);
     assert!(config.origins.is_empty() && config.room_video_codecs.is_empty());
     for key in KEYS {
@@ -75,6 +76,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("rate.connections", "1000000"),
     ("rate.joins", "1"),
     ("rate.messages", "0"),
+    ("connections.per_address", "1000000"),
     ("room.max_participants", "4096"),
     ("room.video_codecs", "Big room:vp8,h264;old*:h264;*:vp8"),
 ];
