@@ -1,6 +1,6 @@
-//! A DTLS client of another make (the `dtls` crate, 1.2 only) against our
-//! server's end: the handshake completes and both export the same keys, and
-//! what we must refuse is refused.
+//! A DTLS peer of another make (the `dtls` crate, 1.2 only), as client against
+//! our server's end and as server against our client's: the handshake completes
+//! and both export the same keys, and what we must refuse is refused.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dtls::cipher_suite::CipherSuiteId;
-use dtls::config::Config;
+use dtls::config::{ClientAuthType, Config};
 use dtls::conn::DTLSConn;
 use dtls::crypto::Certificate;
 use dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use ringhall::base::hash::sha256;
 use ringhall::base::time::{Span, Time};
-use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, MaxVersion};
+use ringhall::proto::dtls::{Dtls, DtlsFailure, End, Established, MaxVersion};
 use ringhall::proto::srtp::Profile;
 use webrtc_util::KeyingMaterialExporter;
 use webrtc_util::conn::Conn;
@@ -45,17 +45,21 @@ fn config(certificate: &Certificate, profiles: &[SrtpProtectionProfile]) -> Conf
         srtp_protection_profiles: profiles.to_vec(),
         insecure_skip_verify: true,
         flight_interval: Duration::from_millis(200),
+        // As a server it wants our certificate, as WebRTC has it.
+        client_auth: ClientAuthType::RequireAnyClientCert,
         ..Config::default()
     }
 }
 
-/// What our end came to; without keys when the client left before.
+/// What our end came to; without keys when the peer left before.
 type Ours = Result<Option<Established>, DtlsFailure>;
 
-/// Our server at one end of the pipe, until it has keys or failed; then it
+/// Our end at one end of the pipe, until it has keys or failed; then it
 /// keeps answering for a moment, for a lost last flight.
 async fn serve(near: impl Conn, mut server: Dtls, zero: Instant) -> Ours {
     let now = || Time::from_us(zero.elapsed().as_micros() as u64);
+    // Who is the client speaks first.
+    server.handle_deadline(now())?;
     let mut keys = None;
     let mut buffer = vec![0; 4_096];
     loop {
@@ -93,13 +97,23 @@ async fn serve(near: impl Conn, mut server: Dtls, zero: Instant) -> Ours {
     Ok(keys)
 }
 
-/// Runs one handshake. Ours, and the client's connection if it completed.
-async fn handshake(config: Config, version: MaxVersion, named: &[u8]) -> (Ours, Option<DTLSConn>) {
+/// Runs one handshake. Ours, and the peer's connection if it completed.
+async fn handshake(
+    config: Config,
+    version: MaxVersion,
+    end: End,
+    named: &[u8],
+) -> (Ours, Option<DTLSConn>) {
     let zero = Instant::now();
-    let server = Dtls::server(&identity(version), Time::ZERO, vec![sha256(named)]);
+    let expected = vec![sha256(named)];
+    let server = match end {
+        End::Server => Dtls::server(&identity(version), Time::ZERO, expected),
+        End::Client => Dtls::client(&identity(version), Time::ZERO, expected),
+    };
+    let is_client = end == End::Server;
     let (near, far) = pipe();
     let client = async {
-        let connecting = DTLSConn::new(Arc::new(far), config, true, None);
+        let connecting = DTLSConn::new(Arc::new(far), config, is_client, None);
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
         connected.ok().and_then(Result::ok)
     };
@@ -131,8 +145,13 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// The handshake completes with `expected`, and the keys are the same.
 fn agrees(config: Config, version: MaxVersion, named: &[u8], expected: Profile) {
+    agrees_as(End::Server, config, version, named, expected);
+}
+
+/// The same, ours being this end.
+fn agrees_as(end: End, config: Config, version: MaxVersion, named: &[u8], expected: Profile) {
     block_on(async {
-        let (ours, connection) = handshake(config, version, named).await;
+        let (ours, connection) = handshake(config, version, end, named).await;
         let ours = ours.unwrap_or_else(|failure| panic!("{version:?}: {failure:?}"));
         let ours = ours.expect("the client gave up");
         let connection = connection.expect("ours is done, the client is not");
@@ -149,7 +168,7 @@ fn agrees(config: Config, version: MaxVersion, named: &[u8], expected: Profile) 
 
 /// Ours refuses with `expected`.
 fn refuses(config: Config, version: MaxVersion, named: &[u8], expected: DtlsFailure) {
-    let (ours, _) = block_on(handshake(config, version, named));
+    let (ours, _) = block_on(handshake(config, version, End::Server, named));
     assert_eq!(
         ours.map(|keys| keys.map(|keys| keys.profile)),
         Err(expected),
@@ -172,6 +191,35 @@ fn a_foreign_client_gets_the_same_keys_in_every_profile() {
         ] {
             agrees(config(&certificate, offered), version, named, expected);
         }
+    }
+}
+
+#[test]
+fn a_foreign_server_gets_the_same_keys_in_every_profile() {
+    let certificate = certificate();
+    let named = certificate.certificate[0].as_ref();
+    for version in VERSIONS {
+        for (known, expected) in [
+            (&[GCM_256][..], Profile::AeadAes256Gcm),
+            (&[GCM_128], Profile::AeadAes128Gcm),
+            // As ffmpeg's.
+            (&[SHA1_80], Profile::AesCm128HmacSha1_80),
+        ] {
+            let config = config(&certificate, known);
+            agrees_as(End::Client, config, version, named, expected);
+        }
+    }
+}
+
+#[test]
+fn a_foreign_server_with_another_certificate_is_refused() {
+    for version in VERSIONS {
+        let config = config(&certificate(), &[GCM_128]);
+        let another = certificate();
+        let named = another.certificate[0].as_ref();
+        let (ours, _) = block_on(handshake(config, version, End::Client, named));
+        let ours = ours.map(|keys| keys.map(|keys| keys.profile));
+        assert_eq!(ours, Err(DtlsFailure::Fingerprint), "{version:?}");
     }
 }
 

@@ -156,10 +156,7 @@ fn every_publisher_is_answered_with_its_best_h264_else_vp8() {
         ("chrome_android_publish", "opus 111; H264 102/103 42e01f"),
         ("aiortc_publish", "opus 96; H264 101/102 42e01f"),
         ("ffmpeg_whip_active", "opus 111; H264 106/105 42001f"),
-        (
-            "ffmpeg_whip_passive",
-            "offer: setup must be actpass or active",
-        ),
+        ("ffmpeg_whip_passive", "opus 111; H264 106/105 42001f"),
         ("chromium_play", "offer: no usable audio or video section"),
     ] {
         let negotiated = publish(name, &H264_FIRST);

@@ -8,7 +8,7 @@ mod ends;
 use ringhall::base::random::Noise;
 use ringhall::base::time::{Span, Time};
 use ringhall::base::trains::{Path, Trains};
-use ringhall::proto::dtls::{Dtls, Identity, MaxVersion};
+use ringhall::proto::dtls::{self, Dtls, Identity, MaxVersion};
 use ringhall::proto::ice_lite::IceLite;
 use ringhall::proto::srtp::{self, Profile, split_keying_material};
 use ringhall::proto::transport::{Change, Failure, PathChange, Transport};
@@ -51,8 +51,24 @@ impl Call {
         let ice = IceLite::new(start, "server".into(), "password".into(), "client".into());
         let browser = Dtls::client(client, start, vec![server.fingerprint]);
         Call {
-            transport: Transport::new(start, server, ice, vec![named]),
+            transport: Transport::new(start, server, ice, dtls::End::Server, vec![named]),
             client: End::new(browser),
+            trains: Trains::with_slots(64),
+            now: start,
+            heard: Vec::new(),
+        }
+    }
+
+    /// A peer that waits for the server to open the handshake.
+    fn waiting(version: MaxVersion, named: Option<[u8; 32]>) -> Self {
+        let (client, server) = (identity(version), identity(version));
+        let named = named.unwrap_or(client.fingerprint);
+        let start = Time::ZERO + Span::from_secs(100);
+        let ice = IceLite::new(start, "server".into(), "password".into(), "client".into());
+        let peer = Dtls::server(&client, start, vec![server.fingerprint]);
+        Call {
+            transport: Transport::new(start, &server, ice, dtls::End::Client, vec![named]),
+            client: End::new(peer),
             trains: Trains::with_slots(64),
             now: start,
             heard: Vec::new(),
@@ -151,9 +167,18 @@ impl Call {
     }
 
     fn media(&self, sequence: u16) -> Vec<u8> {
+        self.media_of(dtls::End::Client, sequence)
+    }
+
+    /// A packet of the peer that was this end of the handshake.
+    fn media_of(&self, end: dtls::End, sequence: u16) -> Vec<u8> {
         let keys = self.client.keys.as_ref().unwrap();
-        let (client, _) = split_keying_material(keys.profile, &keys.keying_material).unwrap();
-        let mut sender = srtp::Sender::new(keys.profile, client.key(), client.salt()).unwrap();
+        let (client, server) = split_keying_material(keys.profile, &keys.keying_material).unwrap();
+        let own = match end {
+            dtls::End::Client => client,
+            dtls::End::Server => server,
+        };
+        let mut sender = srtp::Sender::new(keys.profile, own.key(), own.salt()).unwrap();
         let mut packet = RTP.to_vec();
         packet[2..4].copy_from_slice(&sequence.to_be_bytes());
         packet.extend([0x5a; 40]);
@@ -197,6 +222,84 @@ fn dtls_over_a_path_without_check_is_ignored() {
             call.client.handle(call.now, &bytes);
         }
         assert_eq!(call.shake(1), Change::Connected);
+    }
+}
+
+#[test]
+fn a_waiting_peer_is_called_over_a_checked_path_only() {
+    for version in VERSIONS {
+        let mut call = Call::waiting(version, None);
+        let later = call.now + Span::from_secs(5);
+        assert_eq!(call.pass(later), (None, 0), "called before any check");
+        // A hello of its own over an unchecked path moves nothing.
+        assert_eq!(call.handle(1, &[22, 254, 253, 0]), None);
+        call.check(1);
+        assert!(call.transport.deadline().is_some_and(|due| due <= call.now));
+        // The first call is lost, and repeated: to that path, and not for ever.
+        let later = call.now + Span::from_ms(1_000);
+        let mut hellos = 0;
+        while let Some(due) = call.transport.deadline().filter(|due| *due <= later) {
+            call.now = call.now.max(due);
+            let change = call.transport.handle_deadline(call.now, &mut call.trains);
+            assert_eq!(change, Change::Nothing);
+            let said = call.said();
+            assert!(
+                said.iter()
+                    .all(|(to, bytes)| *to == path(1) && bytes[0] == 22)
+            );
+            hellos += said.len();
+        }
+        assert!((2..=8).contains(&hellos), "{hellos} hellos in a second");
+    }
+}
+
+#[test]
+fn a_waiting_peers_media_opens_with_the_keys_the_other_way_round() {
+    for version in VERSIONS {
+        let mut call = Call::waiting(version, None);
+        call.check(1);
+        assert_eq!(
+            call.transport.handle_deadline(call.now, &mut call.trains),
+            Change::Nothing
+        );
+        for (_, bytes) in call.said() {
+            call.client.handle(call.now, &bytes);
+        }
+        assert_eq!(call.shake(1), Change::Connected);
+        let (media, wrong) = (
+            call.media_of(dtls::End::Server, 7),
+            call.media_of(dtls::End::Client, 8),
+        );
+        assert_eq!(call.open(&wrong), Some(false), "our own keys opened it");
+        assert_eq!(call.open(&media), Some(true));
+        let keys = call.client.keys.as_ref().unwrap();
+        let (client, _) = split_keying_material(keys.profile, &keys.keying_material).unwrap();
+        let (profile, key, salt) = (keys.profile, client.key(), client.salt());
+        let mut receiver = srtp::Receiver::new(profile, key, salt).unwrap();
+        let mut rtcp = vec![0x80, 200, 0, 6];
+        rtcp.resize(28, 0);
+        assert!(call.transport.send_rtcp(&mut rtcp, &mut call.trains));
+        let (to, mut sealed) = call.said().remove(0);
+        assert_eq!(to, path(1));
+        assert_eq!(receiver.unprotect_rtcp(&mut sealed), Ok(28));
+    }
+}
+
+#[test]
+fn a_called_peer_with_another_certificate_gets_no_keys() {
+    for version in VERSIONS {
+        let mut call = Call::waiting(version, Some([7; 32]));
+        call.check(1);
+        assert_eq!(
+            call.transport.handle_deadline(call.now, &mut call.trains),
+            Change::Nothing
+        );
+        for (_, bytes) in call.said() {
+            call.client.handle(call.now, &bytes);
+        }
+        assert_eq!(call.shake(1), Change::Failed(Failure::Fingerprint));
+        assert_eq!(call.transport.secured(), None);
+        assert_eq!(call.open(&RTP), None);
     }
 }
 

@@ -325,6 +325,9 @@ pub const HTTP_PATH_SEGMENTS_MAX: usize = 32;
 /// Largest body of a REST request: today's are below 40 bytes.
 pub const REST_BODY_MAX_BYTES: usize = 4 * 1_024;
 
+/// Largest body of a WHIP or WHEP request: an offer, or a fragment of one.
+pub const WHIP_BODY_MAX_BYTES: usize = SDP_MAX_BYTES;
+
 /// Most origins `origins` may list; every upgrade is compared with each.
 pub const CONFIG_ORIGINS_MAX: usize = 64;
 

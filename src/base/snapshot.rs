@@ -18,6 +18,8 @@ pub struct ServerSnapshot {
 
 #[derive(Clone, Debug, Default)]
 pub struct RoomSnapshot {
+    /// Plays of nobody in the room, over WHEP.
+    pub players: Vec<PlaySnapshot>,
     pub name: String,
     pub participants: Vec<ParticipantSnapshot>,
 }

@@ -108,6 +108,10 @@ impl Core {
         let Some(published) = room.published.get(&publication.media_session_id) else {
             return;
         };
+        if !publication.session.has_socket() {
+            // It could not hear the wish.
+            return;
+        }
         let reaches_all = |codec: &&VideoCodec| {
             let mut others = room.decoders.of_others(&publication.login);
             published.offered.contains(codec) && others.all(|other| other.video.contains(codec))

@@ -140,7 +140,7 @@ impl Core {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the request's parts, each once")]
-    fn join(
+    pub(super) fn join(
         &mut self,
         now: Time,
         room: &str,
@@ -163,7 +163,11 @@ impl Core {
                 max => max,
             },
         };
-        let roster = &self.rooms.get(room)?.roster;
+        let roster = &mut self.rooms.get_mut(room)?.roster;
+        if let Some(holder) = roster.session_of(login).filter(|s| !s.has_socket()) {
+            // Its transport says whether it is there, not a socket.
+            roster.seen(now, holder);
+        }
         let presented = presented_token.as_deref();
         match roster.judge_join(now, login, from, presented, rules) {
             JoinVerdict::Refused(why) => return Some(why),
@@ -171,9 +175,7 @@ impl Core {
                 let holder = roster.session_of(login);
                 self.leave(room, login, LeaveCause::Replaced, out);
                 if let Some(holder) = holder.filter(|holder| *holder != from) {
-                    let connection = holder.connection;
-                    let why = info::REPLACED;
-                    self.post(holder.core, Mail::Dismiss { connection, why }, out);
+                    self.hang_up(holder, info::REPLACED, out);
                 }
             }
             JoinVerdict::Welcome => {}
@@ -184,8 +186,34 @@ impl Core {
         None
     }
 
+    /// Takes a membership back that nobody has heard of.
+    pub(super) fn withdraw(&mut self, room: &str, login: &str) {
+        let Some(entry) = self.rooms.get_mut(room) else {
+            return;
+        };
+        entry.roster.remove(login);
+        entry.decoders.forget(login);
+        if entry.roster.is_empty() {
+            self.rooms.remove(room);
+        }
+    }
+
+    /// Has the socket behind a session closed, saying why.
+    pub(super) fn hang_up(&mut self, session: SessionRef, why: &'static str, out: &mut Outbox) {
+        if session.has_socket() {
+            let connection = session.connection;
+            self.post(session.core, Mail::Dismiss { connection, why }, out);
+        }
+    }
+
     /// After the acceptance: the state to the new member, the news to the others.
-    fn welcome(&mut self, room: &str, from: SessionRef, login: String, out: &mut Outbox) {
+    pub(super) fn welcome(
+        &mut self,
+        room: &str,
+        from: SessionRef,
+        login: String,
+        out: &mut Outbox,
+    ) {
         let Some(roster) = self.rooms.get(room).map(|room| &room.roster) else {
             return;
         };
@@ -330,6 +358,9 @@ fn stream_info(cause: LeaveCause) -> Option<&'static str> {
         LeaveCause::Replaced => Some(info::STOPPED_BY_DISCONNECT),
         LeaveCause::Removed => Some(info::STREAM_REMOVED),
         LeaveCause::RoomClosed => Some(info::STREAM_ROOM_CLOSED),
-        LeaveCause::Asked | LeaveCause::SocketLost | LeaveCause::ServerStopping => None,
+        LeaveCause::Asked
+        | LeaveCause::SocketLost
+        | LeaveCause::TransportEnded
+        | LeaveCause::ServerStopping => None,
     }
 }

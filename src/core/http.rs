@@ -1,22 +1,24 @@
 //! HTTP requests of a connection, one after another: pages, REST, metrics,
 //! mounted files, and the upgrade to WebSocket.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 
 use crate::base::limits::{
     HTTP_ANSWER_MAX, HTTP_HEAD_MAX, HTTP_HEAD_MAX_BYTES, HTTP_PIECE_BYTES, HTTP_STALL_MAX,
-    RENDER_BACKLOG_MAX, REST_BODY_MAX_BYTES,
+    RENDER_BACKLOG_MAX, REST_BODY_MAX_BYTES, WHIP_BODY_MAX_BYTES,
 };
 use crate::base::time::Time;
 use crate::core::border::{ConnectionId, Outbox, Render, RenderForm, Rendered};
 use crate::core::connection::Stage;
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, Moderation};
+use crate::core::whip;
 use crate::ops::access::{bearer, same_token};
 use crate::ops::rest::{self, http_response_head};
-use crate::ops::route::{Route, route};
+use crate::ops::route::{Protocol, Route, route};
 use crate::web;
 use crate::wire::http::{self, Body, RequestHead};
 
@@ -28,7 +30,12 @@ pub(super) struct Exchange {
     /// made, a body not read.
     pub deadline: Time,
     state: State,
+    /// What the response to the request at hand says to pages of other origins.
+    cors: Vec<Header>,
 }
+
+/// A header of a response.
+pub(super) type Header = (&'static str, Cow<'static, str>);
 
 enum State {
     Reading,
@@ -49,22 +56,23 @@ struct After {
 }
 
 /// What a request gets.
-enum Answer {
+pub(super) enum Answer {
     Now(Response),
     Render(RenderForm),
     Moderate { room: String, action: Moderation },
     Upgrade { key: String },
+    Whip(whip::Request),
 }
 
-struct Response {
-    status: u16,
-    kind: &'static str,
-    body: Bytes,
-    headers: Vec<(&'static str, &'static str)>,
+pub(super) struct Response {
+    pub status: u16,
+    pub kind: &'static str,
+    pub body: Bytes,
+    pub headers: Vec<Header>,
 }
 
 impl Response {
-    fn text(status: u16, text: &str) -> Self {
+    pub fn text(status: u16, text: &str) -> Self {
         Response {
             status,
             kind: "text/plain; charset=utf-8",
@@ -73,8 +81,8 @@ impl Response {
         }
     }
 
-    fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, Cow::Borrowed(value)));
         self
     }
 
@@ -84,10 +92,13 @@ impl Response {
             kind: asset.content_type,
             body: Bytes::from_static(asset.body),
             headers: vec![
-                ("Content-Security-Policy", web::CONTENT_SECURITY_POLICY),
+                (
+                    "Content-Security-Policy",
+                    Cow::Borrowed(web::CONTENT_SECURITY_POLICY),
+                ),
                 // The front page closes rooms with two clicks, which no other
                 // site may lead to itself (RFC 7034).
-                ("X-Frame-Options", "SAMEORIGIN"),
+                ("X-Frame-Options", Cow::Borrowed("SAMEORIGIN")),
             ],
         }
     }
@@ -99,6 +110,7 @@ impl Exchange {
             input: Vec::new(),
             deadline,
             state: State::Reading,
+            cors: Vec::new(),
         }
     }
 
@@ -129,7 +141,7 @@ impl Core {
                 return;
             }
             let input = std::mem::take(&mut exchange.input);
-            let Some((len, after, answer)) = self.read_request(id, &input, out) else {
+            let Some((len, after, answer)) = self.read_request(now, id, &input, out) else {
                 if let Some(exchange) = self.exchange(id) {
                     exchange.input = input;
                 }
@@ -149,6 +161,7 @@ impl Core {
     /// The first request, when it is complete: its length and what it gets.
     fn read_request(
         &mut self,
+        now: Time,
         id: ConnectionId,
         input: &[u8],
         out: &mut Outbox,
@@ -170,9 +183,21 @@ impl Core {
             }
             Ok(Some(request)) => request,
         };
+        let is_whip = Protocol::of(request.path).is_some();
+        let cors = match is_whip {
+            true => self.cors(&request),
+            false => Vec::new(),
+        };
+        if let Some(exchange) = self.exchange(id) {
+            exchange.cors = cors;
+        }
+        let body_max = match is_whip {
+            true => WHIP_BODY_MAX_BYTES,
+            false => REST_BODY_MAX_BYTES,
+        };
         let body_len = match request.body {
             Body::None => 0,
-            Body::Length(len) if len <= REST_BODY_MAX_BYTES => len,
+            Body::Length(len) if len <= body_max => len,
             Body::Length(_) => return broken(413, "request body too large"),
             Body::Chunked => return broken(411, "a body needs a Content-Length"),
         };
@@ -188,11 +213,17 @@ impl Core {
             keep_alive: request.keep_alive,
             head_only: request.method == "HEAD",
         };
-        let answer = self.judge(id, &request, body);
+        let answer = self.judge(now, id, &request, body);
         Some((end, after, answer))
     }
 
-    fn judge(&self, id: ConnectionId, request: &RequestHead<'_>, body: &[u8]) -> Answer {
+    fn judge(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        request: &RequestHead<'_>,
+        body: &[u8],
+    ) -> Answer {
         if let Some(key) = request.websocket_key {
             if !self.welcomes_origin(request) {
                 return Answer::Now(Response::text(403, "this origin is not allowed"));
@@ -201,6 +232,9 @@ impl Core {
             return Answer::Upgrade { key };
         }
         let route = route(request.method, http::segments(request.path));
+        if Protocol::of(request.path).is_some() {
+            return self.judge_whip(now, id, route, request, body);
+        }
         if route.is_operators()
             && let Some(refused) = self.refuse_operator(id, request)
         {
@@ -212,7 +246,7 @@ impl Core {
     /// Pages of these origins may open a WebSocket, and programs that are no
     /// browsers, which send none. The server's own pages may where it is called
     /// by its address: a name could be a stranger's that points here.
-    fn welcomes_origin(&self, request: &RequestHead<'_>) -> bool {
+    pub(super) fn welcomes_origin(&self, request: &RequestHead<'_>) -> bool {
         let origins = &self.setup.rules.origins;
         let listed = |origin: &str| {
             origins
@@ -254,7 +288,7 @@ impl Core {
     ) {
         match answer {
             Answer::Now(response) => self.respond(now, id, after, response, out),
-            Answer::Moderate { .. } | Answer::Render(_)
+            Answer::Moderate { .. } | Answer::Render(_) | Answer::Whip(_)
                 if self.is_congested() || out.renders.len() >= RENDER_BACKLOG_MAX =>
             {
                 let response = Response::text(503, "the server is busy");
@@ -277,6 +311,10 @@ impl Core {
                 let home = self.home_of(&room);
                 self.post(home, Mail::Moderate { room, from, action }, out);
             }
+            Answer::Whip(request) => {
+                self.wait_for_answer(now, id, after);
+                self.ask_whip(id, request, out);
+            }
             // Taken before.
             Answer::Upgrade { .. } => {}
         }
@@ -298,12 +336,20 @@ impl Core {
         response: Response,
         out: &mut Outbox,
     ) {
+        let cors = self.exchange(id).map(|e| std::mem::take(&mut e.cors));
+        let cors = cors.unwrap_or_default();
+        let headers: Vec<(&str, &str)> = response
+            .headers
+            .iter()
+            .chain(&cors)
+            .map(|(name, value)| (*name, value.as_ref()))
+            .collect();
         let head = http_response_head(
             response.status,
             response.kind,
             response.body.len(),
             rest::connection_of(after.keep_alive),
-            &response.headers,
+            &headers,
         );
         let body = match after.head_only || rest::is_bodiless(response.status) {
             true => Bytes::new(),
@@ -330,11 +376,22 @@ impl Core {
 
     /// A room's home core did what a moderator asked, or found nobody.
     pub(super) fn moderated(&mut self, now: Time, id: ConnectionId, found: bool, out: &mut Outbox) {
+        let response = match found {
+            true => Response::text(204, ""),
+            false => Response::text(404, "no such room or participant"),
+        };
+        self.respond_late(now, id, response, out);
+    }
+
+    /// Answers a request that waited for another core; the next one follows.
+    pub(super) fn respond_late(
+        &mut self,
+        now: Time,
+        id: ConnectionId,
+        response: Response,
+        out: &mut Outbox,
+    ) {
         if let Some(after) = self.waiting(id) {
-            let response = match found {
-                true => Response::text(204, ""),
-                false => Response::text(404, "no such room or participant"),
-            };
             self.respond(now, id, after, response, out);
             self.read_http(now, id, out);
         }
@@ -449,7 +506,12 @@ fn find_answer(route: Route, request: &RequestHead<'_>, body: &[u8]) -> Answer {
             Some(asset) => Answer::Now(Response::asset(asset)),
             None => now(404, "no such page"),
         },
-        Route::NotFound => now(404, "no such page"),
+        // WHIP and WHEP are judged before.
+        Route::Open { .. }
+        | Route::EndSession { .. }
+        | Route::PatchSession { .. }
+        | Route::Options { .. }
+        | Route::NotFound => now(404, "no such page"),
         Route::BadRequest(why) => now(400, why),
         Route::MethodNotAllowed { allow } => {
             let text = "this method is not served here";

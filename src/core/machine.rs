@@ -18,6 +18,7 @@ use crate::core::media::Media;
 use crate::core::rates::{OpenConnections, Rates};
 use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
+use crate::core::whip;
 use crate::ops::event::Event;
 use crate::proto::dtls::Identity;
 use crate::proto::tls;
@@ -64,6 +65,7 @@ pub struct Core {
     /// Microseconds since 1970, and when that was.
     wall_clock: (Time, u64),
     pub(super) rooms: Map<String, Room>,
+    pub(super) whip: whip::Sessions,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
     fired: Vec<Timer>,
@@ -100,6 +102,7 @@ impl Core {
             open_connections: OpenConnections::default(),
             wall_clock: (Time::ZERO, setup.unix_us_at_zero),
             rooms: Map::default(),
+            whip: whip::Sessions::default(),
             media: Media::new(),
             wheel: Wheel::new(now),
             fired: Vec::new(),
@@ -181,6 +184,9 @@ impl Core {
     }
 
     pub(super) fn tell(&mut self, to: SessionRef, notice: Notice, out: &mut Outbox) {
+        if !to.has_socket() {
+            return;
+        }
         let mail = Mail::Notice {
             sessions: vec![to.connection],
             notice,
@@ -193,7 +199,7 @@ impl Core {
         for core in (0..self.setup.cores).map(CoreId) {
             let sessions: Vec<ConnectionId> = to
                 .iter()
-                .filter(|session| session.core == core)
+                .filter(|session| session.core == core && session.has_socket())
                 .map(|session| session.connection)
                 .collect();
             if !sessions.is_empty() {
@@ -217,6 +223,8 @@ impl Core {
             Mail::Dismiss { connection, why } => self.dismiss(connection, why, out),
             Mail::Moderate { room, from, action } => self.moderate(&room, from, action, out),
             Mail::Moderated { connection, found } => self.moderated(now, connection, found, out),
+            Mail::Whip { from, request } => self.whip(now, from, request, out),
+            Mail::Whipped { connection, reply } => self.whipped(now, connection, reply, out),
             Mail::SnapshotRequest { ticket } => {
                 let snapshot = Box::new(self.snapshot(out));
                 self.post(from, Mail::Snapshot { ticket, snapshot }, out);

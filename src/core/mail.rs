@@ -3,6 +3,7 @@
 
 use crate::base::snapshot::ServerSnapshot;
 use crate::core::border::{ConnectionId, CoreId};
+use crate::core::whip;
 use crate::room::notice::Notice;
 use crate::signal::session::RoomRequest;
 
@@ -11,6 +12,23 @@ use crate::signal::session::RoomRequest;
 pub struct SessionRef {
     pub core: CoreId,
     pub connection: ConnectionId,
+}
+
+/// Connection numbers from here on stand for no socket; drivers count from 0.
+const SOCKETLESS: u64 = 1 << 63;
+
+impl SessionRef {
+    /// Whoever takes part without a socket: notices to it go nowhere.
+    pub fn without_socket(core: CoreId, number: u64) -> Self {
+        SessionRef {
+            core,
+            connection: ConnectionId(SOCKETLESS | number),
+        }
+    }
+
+    pub fn has_socket(self) -> bool {
+        self.connection.0 & SOCKETLESS == 0
+    }
 }
 
 /// What a moderator does to a room.
@@ -58,6 +76,16 @@ pub enum Mail {
     Moderated {
         connection: ConnectionId,
         found: bool,
+    },
+    /// A WHIP or WHEP client asks a room, or its session, at the home core.
+    Whip {
+        from: SessionRef,
+        request: whip::Request,
+    },
+    /// What it gets.
+    Whipped {
+        connection: ConnectionId,
+        reply: whip::Reply,
     },
     /// Somebody asked for everybody's state.
     SnapshotRequest { ticket: u64 },

@@ -75,7 +75,7 @@ pub(super) fn ufrag_of(core: CoreId, key: Key<Peer>, random: &str) -> String {
 }
 
 /// The owner a user fragment names, if it can be one of ours.
-fn owner_of(ufrag: &str) -> Option<(CoreId, Key<Peer>)> {
+pub(super) fn owner_of(ufrag: &str) -> Option<(CoreId, Key<Peer>)> {
     let part = |range| u64::from_str_radix(ufrag.get(range)?, 16).ok();
     let (core, index, generation) = (part(0..3)?, part(3..8)?, part(8..16)?);
     let core = CoreId(u16::try_from(core).ok()?);
@@ -303,6 +303,7 @@ impl Core {
         let Some(mut peer) = self.media.peers.remove(key) else {
             return;
         };
+        self.whip.remove(key);
         match &peer.role {
             Role::Publisher(publication) => {
                 self.media.publications.remove(*publication);

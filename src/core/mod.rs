@@ -15,6 +15,7 @@ mod rules;
 mod stats;
 mod streams;
 mod web;
+pub mod whip;
 
 pub use crate::base::trains;
 pub use border::{

@@ -56,12 +56,22 @@ impl Core {
             .get(room)
             .and_then(|r| r.roster.session_of(login));
         let Some(session) = session else {
-            return false;
+            return self.put_player_out(room, login, out);
         };
         self.leave(room, login, cause, out);
-        let connection = session.connection;
-        self.post(session.core, Mail::Dismiss { connection, why }, out);
+        self.hang_up(session, why, out);
         true
+    }
+
+    /// Ends a WHEP player's session; REST names it by its play.
+    fn put_player_out(&mut self, room: &str, media_session_id: &str, out: &mut Outbox) -> bool {
+        let entry = self.rooms.get(room);
+        let stream = entry.and_then(|entry| entry.roster.stream(media_session_id));
+        let found = stream.is_some_and(|stream| stream.is_player());
+        if found {
+            self.end_stream(room, media_session_id, out);
+        }
+        found
     }
 
     fn ask_to_mute(
@@ -75,7 +85,9 @@ impl Core {
         let Some(roster) = self.rooms.get(room).map(|room| &room.roster) else {
             return false;
         };
-        let Some(session) = roster.session_of(login) else {
+        // Who has no socket cannot be asked.
+        let asked = roster.session_of(login).filter(|s| s.has_socket());
+        let Some(session) = asked else {
             return false;
         };
         let published: Vec<String> = roster

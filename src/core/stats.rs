@@ -104,9 +104,14 @@ impl Core {
             }
             participant
         });
+        let mut players = ParticipantSnapshot::default();
+        for stream in room.roster.streams().filter(|s| s.is_player()) {
+            self.add_stream_snapshot(stream, &mut players);
+        }
         RoomSnapshot {
             name: name.to_string(),
             participants: participants.collect(),
+            players: players.plays,
         }
     }
 
@@ -158,6 +163,7 @@ impl Core {
             ("peers", self.media.peers.len()),
             ("publications", self.media.publications.len()),
             ("paths", self.media.path_count()),
+            ("WHIP and WHEP sessions", self.whip.len()),
             ("snapshot requests", self.pending.waiting.len()),
         ]
         .into_iter()

@@ -2,6 +2,8 @@
 //! announced when their keys are there, and ended. Players hear that a stream
 //! stopped before the room hears that it is gone.
 
+use std::fmt;
+
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::core::border::Outbox;
@@ -9,7 +11,8 @@ use crate::core::codecs::Published;
 use crate::core::machine::Core;
 use crate::core::mail::SessionRef;
 use crate::core::media::ufrag_of;
-use crate::ops::event::Event;
+use crate::ops::event::{Event, LeaveCause};
+use crate::proto::dtls::End;
 use crate::proto::ice_lite::IceLite;
 use crate::proto::transport::{Failure, Transport};
 use crate::room::notice::{Notice, StreamStatus, info};
@@ -20,18 +23,62 @@ use crate::room::subscription::{DownTrack, Subscription};
 use crate::room::track::Kind;
 use crate::signal::message::StreamOffer;
 use crate::signal::negotiate::{
-    self, AUDIO_CODECS, LocalDescription, LocalSender, LocalSenders, Negotiated, PublishPolicy,
-    Receivable,
+    self, AUDIO_CODECS, LocalDescription, LocalSender, LocalSenders, Negotiated, NegotiationError,
+    PublishPolicy, Receivable,
 };
-use crate::wire::sdp::{self, SessionOffer};
+use crate::wire::sdp::{self, SdpError, SessionOffer, Setup};
 
-/// A stream a member asks for.
-struct Asked {
-    room: String,
-    login: String,
-    from: SessionRef,
-    media_session_id: String,
-    name: String,
+/// A stream a member, or a player, asks for.
+pub(super) struct Asked {
+    pub room: String,
+    pub login: String,
+    pub from: SessionRef,
+    pub media_session_id: String,
+    pub name: String,
+}
+
+/// Why there is no stream.
+pub(super) enum Refused {
+    /// The room or the server does not have it.
+    Room(&'static str),
+    /// The offer cannot be read.
+    Text(SdpError),
+    /// The offer cannot be answered.
+    Offer(NegotiationError),
+}
+
+impl Refused {
+    /// What clients of the room protocol are told.
+    fn info(&self) -> &'static str {
+        match self {
+            Refused::Room(info) => info,
+            Refused::Text(_) => info::BAD_OFFER,
+            Refused::Offer(error) => error.info(),
+        }
+    }
+}
+
+impl From<&'static str> for Refused {
+    fn from(info: &'static str) -> Self {
+        Refused::Room(info)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Room(info) => f.write_str(info),
+            Refused::Text(error) => error.fmt(f),
+            Refused::Offer(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Stream<SessionRef> {
+    /// A play of nobody in the room.
+    pub(super) fn is_player(&self) -> bool {
+        self.role == StreamRole::Play && !self.session.has_socket()
+    }
 }
 
 impl Core {
@@ -47,7 +94,7 @@ impl Core {
         let (room, name) = (offer.room.clone(), offer.name.clone());
         let over_tcp = offer.over_tcp;
         let opened = match self.login_of(&offer.room, from) {
-            None => Err(info::NOT_A_MEMBER),
+            None => Err(Refused::Room(info::NOT_A_MEMBER)),
             Some(login) => {
                 let asked = Asked {
                     room: offer.room,
@@ -59,16 +106,16 @@ impl Core {
                 self.try_open(now, asked, role, &offer.sdp)
             }
         };
-        let refused = opened.as_ref().err().copied();
+        let refused = opened.as_ref().err().map(Refused::info);
         let notice = match opened {
             Ok(sdp) => Notice::RemoteSdp {
                 media_session_id: media_session_id.clone(),
                 sdp,
             },
-            Err(info) => Notice::StreamStatus {
+            Err(refused) => Notice::StreamStatus {
                 media_session_id: media_session_id.clone(),
                 status: StreamStatus::Failed,
-                info: Some(info),
+                info: Some(refused.info()),
             },
         };
         self.tell(from, notice, out);
@@ -100,22 +147,26 @@ impl Core {
         self.event(event, out);
     }
 
-    fn try_open(
+    pub(super) fn try_open(
         &mut self,
         now: Time,
         asked: Asked,
         role: StreamRole,
         sdp: &str,
-    ) -> Result<String, &'static str> {
+    ) -> Result<String, Refused> {
         let room = self.rooms.get_mut(&asked.room).ok_or(info::NOT_A_MEMBER)?;
         let refusal =
             room.roster
                 .refuse_stream(&asked.login, &asked.media_session_id, &asked.name, role);
         if let Some(info) = refusal {
-            return Err(info);
+            return Err(Refused::Room(info));
         }
-        let offer = sdp::parse(sdp).map_err(|_| info::BAD_OFFER)?;
-        room.decoders.note(&asked.login, role, &offer);
+        let offer = sdp::parse(sdp).map_err(Refused::Text)?;
+        if asked.from.has_socket() || role == StreamRole::Publish {
+            // Players without a socket come and go unheard: nobody waits for
+            // what they can decode.
+            room.decoders.note(&asked.login, role, &offer);
+        }
         match role {
             StreamRole::Publish => self.open_publication(now, asked, &offer),
             StreamRole::Play => self.open_play(now, asked, &offer),
@@ -127,7 +178,7 @@ impl Core {
         now: Time,
         asked: Asked,
         offer: &SessionOffer,
-    ) -> Result<String, &'static str> {
+    ) -> Result<String, Refused> {
         let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
         let video_codecs = self.publish_order(room, &asked.room, &asked.login);
         let policy = PublishPolicy {
@@ -135,8 +186,7 @@ impl Core {
             audio_codecs: &AUDIO_CODECS,
             max_bitrate_kbps: self.setup.max_bitrate_kbps,
         };
-        let negotiated =
-            negotiate::negotiate_publish(offer, &policy).map_err(|error| error.info())?;
+        let negotiated = negotiate::negotiate_publish(offer, &policy).map_err(Refused::Offer)?;
         let spec = PublicationSpec {
             audio: negotiated.track_spec(Kind::Audio),
             video: negotiated.track_spec(Kind::Video),
@@ -158,7 +208,7 @@ impl Core {
         let opened = self.open_peer(now, &asked, role, &negotiated, senders);
         let Ok((peer, sdp)) = opened else {
             self.media.publications.remove(key);
-            return opened.map(|(_, sdp)| sdp);
+            return opened.map(|(_, sdp)| sdp).map_err(Refused::Room);
         };
         if let Some(publication) = self.media.publications.get_mut(key) {
             publication.publisher = peer;
@@ -176,14 +226,14 @@ impl Core {
         now: Time,
         asked: Asked,
         offer: &SessionOffer,
-    ) -> Result<String, &'static str> {
+    ) -> Result<String, Refused> {
         let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
         let stream = room
             .roster
             .publication(&asked.name)
             .ok_or(info::STREAM_NOT_FOUND)?;
         if !stream.live {
-            return Err(info::STREAM_NOT_READY);
+            return Err(Refused::Room(info::STREAM_NOT_READY));
         }
         let published = room
             .published
@@ -191,11 +241,11 @@ impl Core {
             .ok_or(info::STREAM_NOT_FOUND)?;
         let publisher = self.media.peers.get(stream.peer);
         let Some(Role::Publisher(publication)) = publisher.map(|peer| &peer.role) else {
-            return Err(info::STREAM_NOT_FOUND);
+            return Err(Refused::Room(info::STREAM_NOT_FOUND));
         };
         let publication = *publication;
         let negotiated =
-            negotiate::negotiate_play(offer, &published.tracks).map_err(|error| error.info())?;
+            negotiate::negotiate_play(offer, &published.tracks).map_err(Refused::Offer)?;
         let noise = &mut self.noise;
         let mut down = |kind| {
             let spec = negotiated.track_spec(kind)?;
@@ -243,11 +293,15 @@ impl Core {
         };
         let fingerprints = negotiated.fingerprints.clone();
         let remote_ufrag = negotiated.ice.ufrag.clone();
+        let end = match negotiated.setup {
+            Setup::Passive => End::Client,
+            _ => End::Server,
+        };
         let key = self.media.peers.insert_with(|key| {
             let ufrag = ufrag_of(core, key, &random);
             let ice = IceLite::new(now, ufrag, password, remote_ufrag);
             Peer {
-                transport: Transport::new(now, identity, ice, fingerprints),
+                transport: Transport::new(now, identity, ice, end, fingerprints),
                 role,
                 room: asked.room.clone(),
                 media_session_id: asked.media_session_id.clone(),
@@ -430,6 +484,7 @@ impl Core {
             self.remove_peer(key, out);
             return;
         };
+        let is_held_by_it = stream.role == StreamRole::Publish && !stream.session.has_socket();
         let status = match failure {
             Failure::ClosedByPeer => stream.role.ended(),
             _ => StreamStatus::Failed,
@@ -440,12 +495,16 @@ impl Core {
             info: Some(failure.info()),
         };
         self.tell(stream.session, notice, out);
+        let login = stream.login.clone();
         let event = Event::StreamFailed {
-            room,
+            room: room.clone(),
             login: stream.login,
             stream: stream.name,
             info: failure.info(),
         };
         self.event(event, out);
+        if is_held_by_it {
+            self.leave(&room, &login, LeaveCause::TransportEnded, out);
+        }
     }
 }

@@ -80,6 +80,27 @@ impl Access {
         login: &str,
         now_unix_s: u64,
     ) -> Result<Grant, Denial> {
+        self.judge_for(token, room, Some(login), now_unix_s)
+    }
+
+    /// Whether somebody may play in `room` without a login of its own: whoever
+    /// holds a token of the room could join with it and see as much.
+    pub fn judge_player(
+        &self,
+        token: Option<&str>,
+        room: &str,
+        now_unix_s: u64,
+    ) -> Result<Grant, Denial> {
+        self.judge_for(token, room, None, now_unix_s)
+    }
+
+    fn judge_for(
+        &self,
+        token: Option<&str>,
+        room: &str,
+        login: Option<&str>,
+        now_unix_s: u64,
+    ) -> Result<Grant, Denial> {
         let Some(secret) = &self.secret else {
             return Ok(Grant {
                 publish: true,
@@ -97,7 +118,9 @@ impl Access {
         if !names(&claims, "room", room)? {
             return Err(Denial::OtherRoom);
         }
-        if !names(&claims, "login", login)? {
+        if let Some(login) = login
+            && !names(&claims, "login", login)?
+        {
             return Err(Denial::OtherLogin);
         }
         Ok(Grant {

@@ -87,6 +87,8 @@ impl fmt::Display for RepublishWish {
 pub enum LeaveCause {
     Asked,
     SocketLost,
+    /// The transport did that held it, as WHIP's does.
+    TransportEnded,
     Replaced,
     /// By a moderator.
     Removed,

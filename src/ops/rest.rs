@@ -23,10 +23,11 @@ pub const JSON_CONTENT_TYPE: &str = "application/json";
 ///   "plays": [{"stream": "", "media_session_id": "", "status": "PLAYING",
 ///     "srtp_profile": null, "dtls_version": null, "tracks": [
 ///       {"kind": "video", "codec": "H264", "packets": 0, "bytes": 0, "lost": 0,
-///        "nacks": 0, "retransmitted": 0, "plis": 0, "rtt_us": null}]}]}]}]}
+///        "nacks": 0, "retransmitted": 0, "plis": 0, "rtt_us": null}]}]}],
+///   "players": []}]}
 /// ```
 ///
-/// `core` is the room's home. Rooms come in core order, everything else in the
+/// `core` is the room's home; `players` are plays of nobody in the room. Rooms come in core order, everything else in the
 /// order of its snapshot.
 pub fn rooms_json(snapshots: &[ServerSnapshot]) -> String {
     let rooms: Vec<Value> = snapshots
@@ -39,7 +40,13 @@ pub fn rooms_json(snapshots: &[ServerSnapshot]) -> String {
 
 fn room_json(core: u16, room: &RoomSnapshot) -> Value {
     let participants: Vec<Value> = room.participants.iter().map(participant_json).collect();
-    json!({ "name": room.name, "core": core, "participants": participants })
+    let players: Vec<Value> = room.players.iter().map(play_json).collect();
+    json!({
+        "name": room.name,
+        "core": core,
+        "participants": participants,
+        "players": players,
+    })
 }
 
 fn participant_json(participant: &ParticipantSnapshot) -> Value {
@@ -272,15 +279,18 @@ fn reason_phrase(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
         411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
         426 => "Upgrade Required",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
@@ -308,6 +318,10 @@ mod tests {
         ServerSnapshot {
             core: 3,
             rooms: vec![RoomSnapshot {
+                players: vec![PlaySnapshot {
+                    media_session_id: "whep-1".to_owned(),
+                    ..PlaySnapshot::default()
+                }],
                 name: "a \"room\"\n</script>\u{1}é".to_owned(),
                 participants: vec![ParticipantSnapshot {
                     login: "alice".to_owned(),
@@ -356,6 +370,7 @@ mod tests {
         let room = &value["rooms"][0];
         assert_eq!(room["name"], "a \"room\"\n</script>\u{1}é");
         assert_eq!(room["core"], 3);
+        assert_eq!(room["players"][0]["media_session_id"], "whep-1");
         let person = &room["participants"][0];
         assert_eq!(person["login"], "alice");
         let stream = &person["streams"][0];
@@ -379,7 +394,7 @@ mod tests {
             |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
         let room = &value["rooms"][0];
         let person = &room["participants"][0];
-        assert_eq!(names(room), ["core", "name", "participants"]);
+        assert_eq!(names(room), ["core", "name", "participants", "players"]);
         assert_eq!(names(person), ["login", "plays", "streams"]);
         let mut stream = names(&person["streams"][0]);
         stream.retain(|name| name != "name" && name != "viewers");

@@ -1,5 +1,8 @@
 //! Which request goes where on the web port. Owns the paths of the REST
-//! interface and their methods; decides nothing about who may ask.
+//! interface, of WHIP and of WHEP, and their methods; decides nothing about who
+//! may ask.
+
+use crate::base::limits::NAME_MAX_CHARS;
 
 /// What a request asks for. Names are decoded and hold no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,19 @@ pub enum Route {
     Remove { room: String, login: String },
     /// `POST /api/rooms/{room}/participants/{login}/mute`
     Mute { room: String, login: String },
+    /// `POST /whip/{room}/{name}` and `/whep/…`
+    Open {
+        protocol: Protocol,
+        room: String,
+        name: String,
+    },
+    /// `DELETE /whip/session/{token}` and `/whep/…`
+    EndSession { protocol: Protocol, token: String },
+    /// `PATCH /whip/session/{token}` and `/whep/…`
+    PatchSession { protocol: Protocol, token: String },
+    /// `OPTIONS` of the paths of WHIP and WHEP: what browsers ask before they
+    /// send anything to another origin (the Fetch standard's preflight).
+    Options { allow: &'static str },
     /// `GET /client2/…`: a file below the mounted folder, each segment a plain
     /// name, so that none leads out of it.
     File { path: String },
@@ -27,6 +43,33 @@ pub enum Route {
     BadRequest(&'static str),
     /// Answer 405 with `Allow` (RFC 9110 section 15.5.6).
     MethodNotAllowed { allow: &'static str },
+}
+
+/// HTTP's two doors to rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Publishes (RFC 9725).
+    Whip,
+    /// Plays (draft-ietf-wish-whep).
+    Whep,
+}
+
+impl Protocol {
+    /// The first word of its paths.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protocol::Whip => "whip",
+            Protocol::Whep => "whep",
+        }
+    }
+
+    /// The protocol a path belongs to, if one.
+    pub fn of(path: &str) -> Option<Protocol> {
+        let word = path.strip_prefix('/')?.split('/').next()?;
+        [Protocol::Whip, Protocol::Whep]
+            .into_iter()
+            .find(|protocol| protocol.word() == word)
+    }
 }
 
 impl Route {
@@ -53,6 +96,8 @@ impl Route {
 }
 
 const READ: &str = "GET, HEAD";
+const ENDPOINT: &str = "POST, OPTIONS";
+const SESSION: &str = "DELETE, PATCH, OPTIONS";
 
 /// Where a request of `method` goes. `segments` are its path's, decoded; `None`
 /// if they could not be. HEAD goes where GET does. A known path tells which
@@ -82,6 +127,11 @@ pub fn route(method: &str, segments: Option<Vec<String>>) -> Route {
             })
         }
         ["api", ..] => Route::NotFound,
+        ["whip", "session", token] => session(method, Protocol::Whip, token),
+        ["whep", "session", token] => session(method, Protocol::Whep, token),
+        ["whip", room, name] => endpoint(method, Protocol::Whip, room, name),
+        ["whep", room, name] => endpoint(method, Protocol::Whep, room, name),
+        ["whip" | "whep", ..] => Route::NotFound,
         ["client2", _, ..] => {
             segments.remove(0);
             read(method, file(&segments))
@@ -110,6 +160,37 @@ fn change(
         return Route::BadRequest("a name in the path is empty or holds a control character");
     }
     route()
+}
+
+/// Where sessions begin. A room called `session` is not reached this way.
+fn endpoint(method: &str, protocol: Protocol, room: &str, name: &str) -> Route {
+    match method {
+        "OPTIONS" => Route::Options { allow: ENDPOINT },
+        "POST" if ![room, name].iter().all(|name| is_new_name(name)) => {
+            Route::BadRequest("a name in the path is empty, too long, or holds a control character")
+        }
+        "POST" => Route::Open {
+            protocol,
+            room: room.to_owned(),
+            name: name.to_owned(),
+        },
+        _ => Route::MethodNotAllowed { allow: ENDPOINT },
+    }
+}
+
+fn session(method: &str, protocol: Protocol, token: &str) -> Route {
+    let token = token.to_owned();
+    match method {
+        "OPTIONS" => Route::Options { allow: SESSION },
+        "DELETE" => Route::EndSession { protocol, token },
+        "PATCH" => Route::PatchSession { protocol, token },
+        _ => Route::MethodNotAllowed { allow: SESSION },
+    }
+}
+
+/// What somebody may call a room or itself from now on.
+fn is_new_name(text: &str) -> bool {
+    is_name(text) && text.chars().count() <= NAME_MAX_CHARS
 }
 
 /// What a room or a login can be called at all.
@@ -280,6 +361,55 @@ mod tests {
                 assert_eq!(to(method, path), Route::NotFound, "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn whip_and_whep_begin_at_a_room_and_end_at_a_token() {
+        let (room, name) = ("r".to_owned(), "ann".to_owned());
+        for (protocol, word) in [(Protocol::Whip, "whip"), (Protocol::Whep, "whep")] {
+            let open = Route::Open {
+                protocol,
+                room: room.clone(),
+                name: name.clone(),
+            };
+            assert_eq!(to("POST", &format!("/{word}/r/ann")), open);
+            let path = format!("/{word}/session/t0k3n");
+            let token = "t0k3n".to_owned();
+            let end = Route::EndSession {
+                protocol,
+                token: token.clone(),
+            };
+            assert_eq!(to("DELETE", &path), end);
+            assert_eq!(to("PATCH", &path), Route::PatchSession { protocol, token });
+            for method in ["GET", "HEAD", "POST", "PUT", "patch"] {
+                let allow = "DELETE, PATCH, OPTIONS";
+                assert_eq!(to(method, &path), Route::MethodNotAllowed { allow });
+            }
+            for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "post"] {
+                let allow = "POST, OPTIONS";
+                let found = to(method, &format!("/{word}/r/ann"));
+                assert_eq!(found, Route::MethodNotAllowed { allow });
+            }
+            for path in [
+                format!("/{word}"),
+                format!("/{word}/r"),
+                format!("/{word}/r/a/b"),
+            ] {
+                assert_eq!(to("POST", &path), Route::NotFound, "{path}");
+            }
+            assert_eq!(Protocol::of(&path), Some(protocol));
+        }
+        let long = "x".repeat(NAME_MAX_CHARS + 1);
+        for path in [
+            "/whip//a",
+            "/whip/r/",
+            "/whip/r\n/a",
+            &format!("/whep/r/{long}"),
+        ] {
+            assert!(matches!(to("POST", path), Route::BadRequest(_)), "{path:?}");
+        }
+        assert_eq!(Protocol::of("/whips/r/a"), None);
+        assert_eq!(Protocol::of("whip/r/a"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! DTLS 1.2 and 1.3 as server (RFC 6347, RFC 9147) for DTLS-SRTP (RFC 5764):
-//! the door to `dimpl`. Owns one handshake and its keys' export; refuses a peer
-//! whose certificate is not the one its offer named, before any key is used.
+//! DTLS 1.2 and 1.3 (RFC 6347, RFC 9147) for DTLS-SRTP (RFC 5764), as server and,
+//! for a peer that waits to be called, as client: the door to `dimpl`. Owns one
+//! handshake and its keys' export; refuses a peer whose certificate is not the
+//! one its offer named, before any key is used.
 //!
 //! Every error of the crate is final for its object. Feed it only datagrams
 //! from a path ICE has validated.
@@ -46,6 +47,16 @@ pub struct Identity {
     zero: Instant,
     /// SHA-256 of the certificate, for the answer's `a=fingerprint`.
     pub fingerprint: [u8; 32],
+}
+
+/// Who opens the handshake (RFC 8842 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// The peer does.
+    #[default]
+    Server,
+    /// We do.
+    Client,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +136,8 @@ impl Dtls {
         Self::wrap(inner, identity, now, expected)
     }
 
-    /// The client's end, for simulated browsers and tests.
+    /// The client's end. It says its ClientHello at the first
+    /// [`Dtls::handle_deadline`], and again until it is answered.
     pub fn client(identity: &Identity, now: Time, expected: Vec<[u8; 32]>) -> Self {
         let mut dtls = Self::server(identity, now, expected);
         dtls.inner.set_active(true);

@@ -14,7 +14,7 @@ use crate::wire::stun::{self, Scanned, StunError};
 pub struct IceLite {
     pub local_ufrag: String,
     pub local_password: String,
-    remote_ufrag: String,
+    pub remote_ufrag: String,
     /// Paths an authenticated check came over, oldest first.
     validated: Vec<Path>,
     selected: Option<Path>,
@@ -50,6 +50,14 @@ impl IceLite {
             selected: None,
             heard: now,
         }
+    }
+
+    /// Takes new credentials (RFC 8445 section 9): checks under the old ones are
+    /// strangers from now on, the paths they validated stay.
+    pub fn restart(&mut self, local_ufrag: String, local_password: String, remote_ufrag: String) {
+        self.local_ufrag = local_ufrag;
+        self.local_password = local_password;
+        self.remote_ufrag = remote_ufrag;
     }
 
     /// Answers a check (RFC 8445 section 7.3). Both fragments must be those of
@@ -183,6 +191,28 @@ mod tests {
         }
         assert_eq!(agent.path(), None);
         assert_eq!(agent.expires(), Time::ZERO + TRANSPORT_IDLE_MAX);
+    }
+
+    #[test]
+    fn a_restart_keeps_the_path_until_another_is_nominated() {
+        let mut agent = agent();
+        check(&mut agent, 1, true).unwrap();
+        agent.restart("server2".into(), "password2".into(), "client2".into());
+        assert_eq!(agent.path(), Some(path(1)));
+        assert!(check(&mut agent, 2, true).is_err());
+        let renewed = |agent: &mut IceLite, user: &str, password: &str| {
+            let bytes = stun::request([2; 12], user, password, true, true).unwrap();
+            agent.handle_check(Time::from_us(1), path(2), &stun::scan(&bytes).unwrap())
+        };
+        assert!(renewed(&mut agent, "server2:client", "password2").is_err());
+        assert!(renewed(&mut agent, "server2:client2", "password").is_err());
+        assert!(
+            renewed(&mut agent, "server2:client2", "password2")
+                .unwrap()
+                .moved
+        );
+        assert_eq!(agent.path(), Some(path(2)));
+        assert!(agent.is_validated(path(1)));
     }
 
     #[test]

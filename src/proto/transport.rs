@@ -1,6 +1,7 @@
 //! One peer connection's transport: ICE, then DTLS, then SRTP, on the server's
 //! side. Owns the keys and the path; refuses DTLS and media from a path ICE has
-//! not validated, and media before the handshake is complete.
+//! not validated, and media before the handshake is complete. Where the peer
+//! waits to be called, the handshake is opened here, on a validated path only.
 //!
 //! Ends by itself: 15 s after the answer without keys, 30 s after the last
 //! authenticated packet, or when the peer closes its DTLS association.
@@ -8,7 +9,7 @@
 use crate::base::limits::ESTABLISH_MAX;
 use crate::base::time::{Span, Time};
 use crate::base::trains::{Path, TrainCursor, Trains};
-use crate::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
+use crate::proto::dtls::{Dtls, DtlsFailure, End, Established, Identity};
 use crate::proto::ice_lite::IceLite;
 use crate::proto::srtp::{self, Opened, Profile, UnprotectError};
 use crate::wire::rtp;
@@ -16,6 +17,7 @@ use crate::wire::stun::{Scanned, StunError};
 
 pub struct Transport {
     ice: IceLite,
+    end: End,
     dtls: Box<Dtls>,
     receiver: Option<Box<srtp::Receiver>>,
     sender: Option<Box<srtp::Sender>>,
@@ -81,10 +83,21 @@ pub struct PathChange {
 }
 
 impl Transport {
-    pub fn new(now: Time, identity: &Identity, ice: IceLite, fingerprints: Vec<[u8; 32]>) -> Self {
+    pub fn new(
+        now: Time,
+        identity: &Identity,
+        ice: IceLite,
+        end: End,
+        fingerprints: Vec<[u8; 32]>,
+    ) -> Self {
+        let dtls = match end {
+            End::Server => Dtls::server(identity, now, fingerprints),
+            End::Client => Dtls::client(identity, now, fingerprints),
+        };
         Transport {
             ice,
-            dtls: Box::new(Dtls::server(identity, now, fingerprints)),
+            end,
+            dtls: Box::new(dtls),
             receiver: None,
             sender: None,
             cursor: TrainCursor::default(),
@@ -152,7 +165,7 @@ impl Transport {
         if now >= self.ice.expires() {
             return self.fail(Failure::Silence);
         }
-        if self.dtls.deadline().is_some_and(|due| now >= due) {
+        if self.dtls_due().is_some_and(|due| now >= due) {
             let handled = self.dtls.handle_deadline(now);
             return self.progress(now, handled, trains);
         }
@@ -164,10 +177,16 @@ impl Transport {
             return None;
         }
         let establish = self.secured.is_none().then(|| self.opened + ESTABLISH_MAX);
-        [Some(self.ice.expires()), establish, self.dtls.deadline()]
+        [Some(self.ice.expires()), establish, self.dtls_due()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// When DTLS wants to speak; never before a check has validated a path, for
+    /// a ClientHello to an address nobody proved would be a stranger's flood.
+    fn dtls_due(&self) -> Option<Time> {
+        self.ice.path().and_then(|_| self.dtls.deadline())
     }
 
     /// Decrypts an RTP packet in place. `None`: no keys yet.
@@ -239,6 +258,17 @@ impl Transport {
         (&self.ice.local_ufrag, &self.ice.local_password)
     }
 
+    /// Starts ICE anew (RFC 8445 section 9) under fresh credentials; the path in
+    /// use carries on until the peer nominates another.
+    pub fn restart_ice(&mut self, ufrag: String, password: String, remote_ufrag: String) {
+        self.ice.restart(ufrag, password, remote_ufrag);
+    }
+
+    /// The peer's user fragment.
+    pub fn remote_ufrag(&self) -> &str {
+        &self.ice.remote_ufrag
+    }
+
     /// Every path that reaches this transport.
     pub fn paths(&self) -> &[Path] {
         self.ice.paths()
@@ -285,8 +315,12 @@ impl Transport {
         let Some((client, server)) = keys else {
             return self.fail(Failure::Dtls);
         };
-        self.receiver = srtp::Receiver::new(profile, client.key(), client.salt()).map(Box::new);
-        self.sender = srtp::Sender::new(profile, server.key(), server.salt()).map(Box::new);
+        let (theirs, ours) = match self.end {
+            End::Server => (client, server),
+            End::Client => (server, client),
+        };
+        self.receiver = srtp::Receiver::new(profile, theirs.key(), theirs.salt()).map(Box::new);
+        self.sender = srtp::Sender::new(profile, ours.key(), ours.salt()).map(Box::new);
         self.secured = Some(Secured {
             profile,
             dtls_version: established.version,

@@ -11,6 +11,7 @@ use crate::signal::client::{self, ServerMessage};
 use crate::sim::net::Faults;
 use crate::sim::peer_connection::{Birth, PeerConnection, Silence, Status};
 use crate::sim::trace::{Kind, Trace};
+use crate::sim::visit::Visit;
 
 /// What a participant does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ impl Plan {
         silence: Silence {
             checks: false,
             dtls: false,
+            waits: false,
             vanished: false,
         },
         pongs: true,
@@ -67,9 +69,11 @@ pub struct Browser {
     pub peers: Vec<PeerConnection>,
     /// Text the browser could not understand.
     pub puzzles: Vec<String>,
+    /// It comes without a WebSocket.
+    pub visit: Option<Visit>,
     upgraded: bool,
-    input: Vec<u8>,
-    output: Vec<u8>,
+    pub(super) input: Vec<u8>,
+    pub(super) output: Vec<u8>,
     noise: Noise,
     streams_made: u32,
     operations: u32,
@@ -90,6 +94,7 @@ impl Browser {
             heard: Vec::new(),
             peers: Vec::new(),
             puzzles: Vec::new(),
+            visit: None,
             upgraded: false,
             input: Vec::new(),
             output: Vec::new(),
@@ -132,6 +137,9 @@ impl Browser {
 
     /// Takes bytes of the socket.
     pub fn read(&mut self, now: Time, bytes: &[u8], shop: &mut Workshop, trace: &mut Trace) {
+        if self.visit.is_some() {
+            return self.read_response(now, bytes, trace);
+        }
         self.input.extend_from_slice(bytes);
         if !self.upgraded {
             let end = self.input.windows(4).position(|four| four == b"\r\n\r\n");
@@ -239,7 +247,12 @@ impl Browser {
         self.say(now, &text, trace);
     }
 
-    fn make(&mut self, stream: &str, publishes: bool, shop: &mut Workshop) -> PeerConnection {
+    pub(super) fn make(
+        &mut self,
+        stream: &str,
+        publishes: bool,
+        shop: &mut Workshop,
+    ) -> PeerConnection {
         let birth = Birth {
             id: format!("{}-{}", self.login, self.noise.next_u32()),
             stream: stream.to_string(),
@@ -272,6 +285,9 @@ impl Browser {
 
     /// Leaves the room, then stops what it had, as the SDK does.
     pub fn leave(&mut self, now: Time, trace: &mut Trace) {
+        if self.visit.is_some() {
+            return self.say_farewell(now, trace);
+        }
         let operation = self.operation("leave");
         let text = client::leave(&operation, &self.room.clone());
         self.say(now, &text, trace);

@@ -14,4 +14,5 @@ pub mod sdp;
 pub mod trace;
 mod turn;
 pub mod viewer;
+pub mod visit;
 pub mod world;

@@ -51,6 +51,8 @@ pub struct Silence {
     pub checks: bool,
     /// Checks, but never begins DTLS.
     pub dtls: bool,
+    /// Offers `setup:passive`: the server must begin DTLS.
+    pub waits: bool,
     /// Neither sends nor hears anything any more.
     pub vanished: bool,
 }
@@ -174,6 +176,11 @@ impl PeerConnection {
             ufrag: &self.ufrag,
             password: &self.password,
             fingerprint: self.identity.fingerprint,
+            setup: if self.silence.waits {
+                "passive"
+            } else {
+                "actpass"
+            },
             ssrcs: match &self.role {
                 Role::Publisher(publisher) => Some(publisher.ssrcs),
                 Role::Viewer(_) => None,
@@ -188,6 +195,10 @@ impl PeerConnection {
         };
         if let Role::Viewer(viewer) = &mut self.role {
             viewer.egress = Egress::new(&answer);
+        }
+        if self.silence.waits {
+            let expected = vec![answer.fingerprint];
+            self.dtls = Some(Dtls::server(&self.identity, now, expected));
         }
         self.answer = Some(answer);
         self.checks.due = Some(now).filter(|_| !self.silence.checks);
@@ -340,7 +351,7 @@ impl PeerConnection {
         if is_first {
             self.checks.due = Some(now + CHECK_INTERVAL);
         }
-        if is_first && !self.silence.dtls {
+        if is_first && !self.silence.dtls && !self.silence.waits {
             let expected = vec![answer.fingerprint];
             let mut dtls = Dtls::client(&self.identity, now, expected);
             let _ = dtls.handle_deadline(now);
@@ -362,8 +373,12 @@ impl PeerConnection {
         let profile = established.profile;
         let keys = srtp::split_keying_material(profile, &established.keying_material);
         if let Some((client, server)) = keys {
-            self.sender = srtp::Sender::new(profile, client.key(), client.salt());
-            self.receiver = srtp::Receiver::new(profile, server.key(), server.salt());
+            let (ours, theirs) = match self.silence.waits {
+                true => (server, client),
+                false => (client, server),
+            };
+            self.sender = srtp::Sender::new(profile, ours.key(), ours.salt());
+            self.receiver = srtp::Receiver::new(profile, theirs.key(), theirs.salt());
             self.connected = Some(now);
             self.dtls_version = Some(established.version);
             match &mut self.role {

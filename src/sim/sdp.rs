@@ -28,6 +28,8 @@ pub struct Offer<'a> {
     pub ufrag: &'a str,
     pub password: &'a str,
     pub fingerprint: [u8; 32],
+    /// Who opens the DTLS handshake (RFC 8842 section 5.2).
+    pub setup: &'a str,
     /// Those sent, for a publisher; a player announces none.
     pub ssrcs: Option<Ssrcs>,
 }
@@ -78,13 +80,14 @@ fn section(text: &mut String, offer: &Offer<'_>, line: &str, mid: u8) {
         text,
         "m={line}\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\n\
          a=ice-pwd:{}\r\na=ice-options:trickle\r\na=fingerprint:sha-256 {}\r\n\
-         a=setup:actpass\r\na=mid:{mid}\r\n\
+         a=setup:{}\r\na=mid:{mid}\r\n\
          a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
          a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na={direction}\r\na=rtcp-mux\r\n\
          a=rtcp-rsize\r\na=rtcp-xr:rcvr-rtt=all\r\n",
         offer.ufrag,
         offer.password,
         digits.join(":"),
+        offer.setup,
     );
 }
 
@@ -202,6 +205,7 @@ mod tests {
             let offer = Offer {
                 ufrag: "abcd",
                 password: "0123456789012345678901",
+                setup: "actpass",
                 fingerprint: [7; 32],
                 ssrcs,
             };

@@ -143,6 +143,14 @@ impl World {
 
     /// Opens a new session of the same browser.
     pub fn connect(&mut self, seat: Seat, with_token: bool) {
+        self.dial(seat);
+        let (now, trace) = (self.now, &mut self.trace);
+        self.browsers[seat.0].open(now, with_token, trace);
+        self.flush_browser(seat.0);
+    }
+
+    /// Opens a TCP connection, to the next core in turn.
+    pub(super) fn dial(&mut self, seat: Seat) {
         let id = ConnectionId(self.connections_made);
         let core = (self.connections_made % self.cores.len() as u64) as usize;
         self.connections_made += 1;
@@ -151,11 +159,7 @@ impl World {
         self.connections.insert(id, seat.0);
         let address: SocketAddr = ([203, 0, 113, seat.0 as u8], 50_000).into();
         self.schedule(self.now + TCP_DELAY, What::Accepted(core, id, address));
-        let (now, trace) = (self.now, &mut self.trace);
-        let browser = &mut self.browsers[seat.0];
-        browser.connection = Some((CoreId(core as u16), id));
-        browser.open(now, with_token, trace);
-        self.flush_browser(seat.0);
+        self.browsers[seat.0].connection = Some((CoreId(core as u16), id));
     }
 
     pub fn browser(&self, seat: Seat) -> &Browser {

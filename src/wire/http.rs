@@ -25,6 +25,8 @@ pub struct RequestHead<'a> {
     /// The only `If-None-Match` line; several count as none, which costs a
     /// transfer and never gives a stale answer.
     pub if_none_match: Option<&'a str>,
+    /// The only `If-Match` line.
+    pub if_match: Option<&'a str>,
     /// The key of a WebSocket upgrade (RFC 6455 section 4.2.1), if this is a
     /// complete and valid one.
     pub websocket_key: Option<&'a str>,
@@ -98,6 +100,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<RequestHead<'_>>, HttpError> {
         authorization: fields.only("authorization")?,
         content_type: fields.only("content-type")?,
         if_none_match: fields.only("if-none-match").unwrap_or(None),
+        if_match: fields.only("if-match")?,
         websocket_key,
         body,
         expects_continue,

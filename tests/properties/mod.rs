@@ -45,6 +45,6 @@ macro_rules! properties {
 }
 
 properties! {
-    made: access, demux, h264, http, message, rate_ops, rtcp, rtp, srtp, stun, vp8, ws;
+    made: access, demux, h264, http, message, rate_ops, rtcp, rtp, sdpfrag, srtp, stun, vp8, ws;
     kept: config, munger_ops, nack_ops, rtx_window_ops, sdp, tls, twcc_ops;
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Negotiated, NegotiatedMedia, NegotiatedTrack, Role};
 use crate::wire::codec::{AudioCodec, Codec};
-use crate::wire::sdp::MediaKind;
+use crate::wire::sdp::{MediaKind, Setup};
 
 /// The server's side of one peer connection.
 #[derive(Debug, Clone, Copy)]
@@ -192,7 +192,11 @@ impl Answer<'_> {
         self.line(format_args!("a=ice-ufrag:{}", local.ufrag));
         self.line(format_args!("a=ice-pwd:{}", local.pwd));
         self.line(format_args!("a=fingerprint:sha-256 {digits}"));
-        self.line(format_args!("a=setup:passive"));
+        let setup = match self.negotiated.setup {
+            Setup::Passive => "active",
+            _ => "passive",
+        };
+        self.line(format_args!("a=setup:{setup}"));
     }
 
     fn codec(&mut self, track: &NegotiatedTrack) {
@@ -264,21 +268,30 @@ impl Answer<'_> {
     }
 
     fn candidates(&mut self) {
-        let candidates = std::mem::take(&mut self.candidates);
-        for (rank, at) in candidates.iter().enumerate() {
-            let foundation = foundation(&candidates, at.ip());
-            let (priority, ip, port) = (priority(rank), at.ip(), at.port());
-            self.line(format_args!(
-                "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
-            ));
+        for line in candidate_lines(&self.candidates) {
+            self.line(format_args!("{line}"));
         }
-        self.line(format_args!("a=end-of-candidates"));
-        self.candidates = candidates;
     }
 }
 
+/// One line for each of the [`usable`] candidates, and their end.
+pub(super) fn candidate_lines(candidates: &[SocketAddr]) -> Vec<String> {
+    let line = |(rank, at): (usize, &SocketAddr)| {
+        let foundation = foundation(candidates, at.ip());
+        let (priority, ip, port) = (priority(rank), at.ip(), at.port());
+        format!("a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host")
+    };
+    let end = "a=end-of-candidates".to_owned();
+    candidates
+        .iter()
+        .enumerate()
+        .map(line)
+        .chain([end])
+        .collect()
+}
+
 /// Each address once, without those nobody can send to.
-fn usable(candidates: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(super) fn usable(candidates: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut usable: Vec<SocketAddr> = Vec::with_capacity(candidates.len());
     for at in candidates {
         if at.port() != 0 && !at.ip().is_unspecified() && !usable.contains(at) {

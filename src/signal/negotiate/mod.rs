@@ -3,9 +3,9 @@
 //! the one answer it sends. Pure: policy in, decision out.
 //!
 //! The client always offers, once per peer connection; there is no
-//! renegotiation. The server is ICE-lite and a DTLS server, so it needs a
-//! client that does full ICE and opens the handshake; one that will not is
-//! refused with the reason.
+//! renegotiation. The server is ICE-lite, so it needs a client that does full
+//! ICE; one that does not is refused with the reason. It is the DTLS server,
+//! unless the client insists on being that itself (`a=setup:passive`).
 //!
 //! At most one audio and one video section are accepted. All others are
 //! answered with port zero, except that the first section of the bundle is
@@ -13,11 +13,13 @@
 
 mod answer;
 mod h264;
+mod restart;
 mod spec;
 mod tracks;
 mod verdict;
 
 pub use answer::{LocalDescription, LocalSender, LocalSenders, render_answer};
+pub use restart::render_restart;
 pub use verdict::{NegotiationError, Note};
 
 use crate::wire::codec::{AudioCodec, Codec, ProfileLevelId, VideoCodec};
@@ -112,6 +114,7 @@ pub struct Negotiated {
     /// (RFC 8122 section 5). Never empty.
     pub fingerprints: Vec<[u8; 32]>,
     /// `Active` or `Actpass`: the client opens the handshake either way.
+    /// `Passive`: the server does.
     pub setup: Setup,
     /// Ceiling of a publisher's video.
     pub max_bitrate_kbps: Option<u32>,
@@ -395,10 +398,8 @@ impl Transport {
         // Without the attribute an offerer is active (RFC 4145 section 4).
         let setup = sections.iter().find_map(|m| m.setup);
         let setup = match setup.unwrap_or(Setup::Active) {
-            setup @ (Setup::Active | Setup::Actpass) => setup,
-            Setup::Holdconn | Setup::Passive => {
-                return Err(NegotiationError::PeerMustBeDtlsClient);
-            }
+            Setup::Holdconn => return Err(NegotiationError::HandshakeOnHold),
+            setup => setup,
         };
         if !sections.iter().any(|m| m.rtcp_mux) {
             return Err(NegotiationError::RtcpMuxRequired);

@@ -60,10 +60,9 @@ pub enum NegotiationError {
     NothingOffered,
     /// One payload type for two codecs in one bundle (RFC 9143 section 9.1).
     PayloadTypeClash,
-    /// `a=setup:passive` or `holdconn`: the client waits for a handshake that
-    /// a server with one port for all never opens (RFC 8842 section 5.2
-    /// tells offerers to write `actpass`).
-    PeerMustBeDtlsClient,
+    /// `a=setup:holdconn`: no handshake is to be opened by anybody (RFC 4145
+    /// section 4), so there would be no keys.
+    HandshakeOnHold,
     /// `a=ice-lite` in the offer: neither side would ever send a check.
     PeerMustBeFullIce,
     /// No `a=rtcp-mux`: there is no second port for RTCP (RFC 8834
@@ -78,7 +77,7 @@ impl NegotiationError {
         match self {
             NegotiationError::NoCommonCodecs => "No common codecs",
             NegotiationError::FingerprintMissing => "Failed by DTLS fingerprint error",
-            NegotiationError::PeerMustBeDtlsClient => "Failed by DTLS error",
+            NegotiationError::HandshakeOnHold => "Failed by DTLS error",
             NegotiationError::IceCredentialsMissing | NegotiationError::PeerMustBeFullIce => {
                 "Failed by ICE error"
             }
@@ -99,7 +98,7 @@ impl fmt::Display for NegotiationError {
             NegotiationError::NoCommonCodecs => "offer: no common codecs",
             NegotiationError::NothingOffered => "offer: no usable audio or video section",
             NegotiationError::PayloadTypeClash => "offer: one payload type for two codecs",
-            NegotiationError::PeerMustBeDtlsClient => "offer: setup must be actpass or active",
+            NegotiationError::HandshakeOnHold => "offer: setup must not be holdconn",
             NegotiationError::PeerMustBeFullIce => "offer: both sides are ICE-lite",
             NegotiationError::RtcpMuxRequired => "offer: rtcp-mux is required",
         })

@@ -288,7 +288,7 @@ fn add_feedback(feedback: &mut Feedback, words: &str) {
     }
 }
 
-fn mid(value: &str, line: u32) -> Result<String, SdpError> {
+pub(super) fn mid(value: &str, line: u32) -> Result<String, SdpError> {
     match is_token(value) && value.len() <= SDP_MID_MAX_BYTES {
         true => Ok(value.to_owned()),
         false => Err(SdpError::at(line, SdpFault::Mid)),
@@ -297,7 +297,7 @@ fn mid(value: &str, line: u32) -> Result<String, SdpError> {
 
 /// RFC 8839 section 5.4 names 64 letters; clients are known to use a few more
 /// printable ones. Nothing but equality is ever asked of them.
-fn credential(value: &str, min_chars: usize, line: u32) -> Result<String, SdpError> {
+pub(super) fn credential(value: &str, min_chars: usize, line: u32) -> Result<String, SdpError> {
     let long_enough = (min_chars..=ICE_CREDENTIAL_MAX_CHARS).contains(&value.len());
     match long_enough && value.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(value.to_owned()),

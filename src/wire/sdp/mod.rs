@@ -11,9 +11,11 @@
 
 mod attributes;
 mod error;
+mod fragment;
 mod normalise;
 
 pub use error::{SdpError, SdpFault};
+pub use fragment::{Fragment, FragmentSection, parse_fragment};
 
 use std::io::Cursor;
 
