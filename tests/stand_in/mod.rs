@@ -168,7 +168,7 @@ impl Machine for StandIn {
             Input::Certificate(_) => {
                 self.seen.certificates_by_core[usize::from(self.core.0)].fetch_add(1, SeqCst);
             }
-            Input::Mail { .. } => {}
+            Input::Mail { .. } | Input::WallClock { .. } => {}
             Input::Rendered {
                 connection,
                 response,
