@@ -693,3 +693,40 @@ fn who_is_not_let_in_learns_nothing_of_streams() {
     assert!(said.contains("Room is full"), "{said}");
     assert!(said.contains("\"false\""), "{said}");
 }
+
+#[test]
+fn long_messages_and_events_count_for_more() {
+    let mut house = House::new(Rules {
+        rates: RateSettings {
+            messages: 1,
+            ..RateSettings::default()
+        },
+        ..Rules::default()
+    });
+    let ann = house.member("Ann", "tea");
+    let ben = house.member("Ben", "tea");
+    let say = |text: &str| {
+        format!(
+            r#"{{"message":"sendData","data":[{{"operationId":"o","payload":{{"command":"sendMessage","options":{{"roomConfig":{{"name":"tea"}},"to":"Ben","text":"{text}"}}}}}}]}}"#
+        )
+    };
+    house.said(ben);
+    // Ten at once, and each 256 bytes begun are one.
+    house.say(ann, &say(&"x".repeat(10 * 256)));
+    assert!(house.said(ann).contains("Too many messages"));
+    assert_eq!(house.said(ben), "");
+    house.now = Time::ZERO + Span::from_secs(20);
+    house.say(ann, &say(&"x".repeat(9 * 256)));
+    assert!(house.said(ann).contains("ACCEPTED"));
+    assert!(house.said(ben).contains("xxx"));
+    let payload = "y".repeat(9_000);
+    let event = format!(
+        r#"{{"message":"sendStreamEvent","data":[{{"mediaSessionId":"m","type":"data","payload":{{"text":"{payload}"}}}}]}}"#
+    );
+    house.say(ann, &event);
+    assert!(
+        house
+            .said(ann)
+            .contains("payload is longer than 8192 bytes")
+    );
+}
