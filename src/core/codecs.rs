@@ -32,6 +32,26 @@ pub(super) struct Published {
     pub offered: Vec<VideoCodec>,
 }
 
+impl Published {
+    /// The codecs of `order` in which this stream would reach all the others.
+    /// None if it does already: then something else than the codec is missing,
+    /// and publishing anew would change nothing, for ever.
+    fn remedies<'a>(
+        &self,
+        order: &[VideoCodec],
+        others: impl Iterator<Item = &'a Receivable> + Clone,
+    ) -> impl Iterator<Item = VideoCodec> {
+        let reaches_all = |codec: VideoCodec| {
+            let mut others = others.clone();
+            self.offered.contains(&codec) && others.all(|other| other.video.contains(&codec))
+        };
+        let sent = self.tracks.video.map(|video| video.codec);
+        let helps = sent.is_some_and(|sent| !reaches_all(sent));
+        let common: Vec<VideoCodec> = order.iter().copied().filter(|c| reaches_all(*c)).collect();
+        common.into_iter().filter(move |_| helps)
+    }
+}
+
 /// What the members of a room can decode, as far as their offers told.
 #[derive(Default)]
 pub(super) struct Decoders(BTreeMap<String, Known>);
@@ -112,18 +132,12 @@ impl Core {
             // It could not hear the wish.
             return;
         }
-        let reaches_all = |codec: &&VideoCodec| {
-            let mut others = room.decoders.of_others(&publication.login);
-            published.offered.contains(codec) && others.all(|other| other.video.contains(codec))
-        };
-        let video_codecs: Vec<&'static str> = order
-            .iter()
-            .filter(reaches_all)
+        let others = room.decoders.of_others(&publication.login);
+        let video_codecs: Vec<&'static str> = published
+            .remedies(&order, others)
             .map(|codec| codec.name())
             .collect();
-        let sent = published.tracks.video.map(|video| video.codec.name());
-        if video_codecs.is_empty() || sent.is_none_or(|sent| video_codecs.contains(&sent)) {
-            // Nothing would help, or something else than the codec is missing.
+        if video_codecs.is_empty() {
             return;
         }
         let asked = room.republish_asked.get(&publication.login);
@@ -144,5 +158,70 @@ impl Core {
         };
         self.tell(session, notice, out);
         self.event(event, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::negotiate::PublishedVideo;
+    use crate::wire::sdp;
+
+    const ORDER: [VideoCodec; 2] = [VideoCodec::H264, VideoCodec::Vp8];
+    const ALL: &str = include_str!("../../tests/vectors/offers/chromium_play.sdp");
+    const VP8: &str = include_str!("../../tests/vectors/offers/firefox_play.sdp");
+    const SOUND: &str = include_str!("../../tests/vectors/offers/chromium_play_audio_only.sdp");
+
+    fn in_h264() -> Published {
+        let video = PublishedVideo {
+            codec: VideoCodec::H264,
+            profile: None,
+        };
+        Published {
+            tracks: PublishedTracks {
+                audio: None,
+                video: Some(video),
+            },
+            offered: ORDER.to_vec(),
+        }
+    }
+
+    fn remedies(viewers: &[&str]) -> Vec<VideoCodec> {
+        let mut decoders = Decoders::default();
+        for (number, offer) in viewers.iter().enumerate() {
+            let offer = sdp::parse(offer).unwrap();
+            decoders.note(&format!("viewer {number}"), StreamRole::Play, &offer);
+        }
+        in_h264()
+            .remedies(&ORDER, decoders.of_others("publisher"))
+            .collect()
+    }
+
+    #[test]
+    fn another_codec_is_asked_for_only_where_it_helps() {
+        assert_eq!(remedies(&[ALL, VP8]), [VideoCodec::Vp8]);
+        // The codec is not what is missing: no number of restarts would help.
+        assert_eq!(remedies(&[ALL]), []);
+        assert_eq!(remedies(&[ALL, SOUND]), []);
+        // A viewer of neither codec is beyond help, and keeps nobody restarting.
+        let neither = ALL
+            .replace("VP8/90000", "VP7/90000")
+            .replace("H264/", "H261/");
+        assert_eq!(remedies(&[ALL, &neither]), []);
+        assert_eq!(remedies(&[VP8, &neither]), []);
+    }
+
+    #[test]
+    fn what_a_play_lists_outweighs_what_a_publication_suggests() {
+        let (all, vp8) = (sdp::parse(ALL).unwrap(), sdp::parse(VP8).unwrap());
+        let mut decoders = Decoders::default();
+        decoders.note("ann", StreamRole::Publish, &all);
+        decoders.note("ann", StreamRole::Play, &vp8);
+        decoders.note("ann", StreamRole::Publish, &all);
+        let known: Vec<_> = decoders.of_others("ben").collect();
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0].video, [VideoCodec::Vp8]);
+        decoders.forget("ann");
+        assert_eq!(decoders.of_others("ben").count(), 0);
     }
 }
