@@ -53,8 +53,12 @@ async function annAndBen(t, kind = 'chromium') {
   return { place, room, ann, ben };
 }
 
-async function play(ben) {
-  await until('Ben knows a stream of Ann', () => ben.evaluate(() => window.visit.room.getParticipants()[0]?.getStreams().length === 1));
+/** Ben plays what Ann publishes now; `name` tells it from what she published before. */
+async function play(ben, name) {
+  await until('Ben knows the stream of Ann', () => ben.evaluate((name) => {
+    const streams = window.visit.room.getParticipants()[0]?.getStreams() ?? [];
+    return streams.length === 1 && (name === undefined || streams[0].streamName() === name);
+  }, name));
   await ben.evaluate(() => window.visit.play('Ann').then(() => undefined));
 }
 
@@ -177,7 +181,7 @@ async function republish(t) {
   }));
   assert.deepEqual(now, { old: 'UNPUBLISHED', tracks: before, video: true, muted: true, again: 'The stream has already ended' });
   assert.equal(await liveTracks(ann), 'audio,video', 'the same camera and microphone, still open');
-  await play(ben);
+  await play(ben, await ann.evaluate(() => window.visit.published.name()));
   await seesFilm(ben, '#remote video');
   await until('Ben gets VP8', async () => {
     const codecs = (await ben.stats()).flatMap((call) => call.streams).filter((s) => s.kind === 'video').map((s) => s.codec);
