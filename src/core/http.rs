@@ -288,7 +288,7 @@ impl Core {
     ) {
         match answer {
             Answer::Now(response) => self.respond(now, id, after, response, out),
-            Answer::Moderate { .. } | Answer::Render(_) | Answer::Whip(_)
+            Answer::Moderate { .. } | Answer::Render(_)
                 if self.is_congested() || out.renders.len() >= RENDER_BACKLOG_MAX =>
             {
                 let response = Response::text(503, "the server is busy");
@@ -544,9 +544,7 @@ fn mute(
     body: &[u8],
 ) -> Result<Moderation, (u16, String)> {
     // Only JSON: a form on another site's page cannot send it unasked.
-    let kind = request.content_type.unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case(rest::JSON_CONTENT_TYPE) {
+    if !rest::is_json(request.content_type) {
         return Err((415, "Content-Type must be application/json".to_string()));
     }
     let mute = rest::mute_request(body).map_err(|why| (400, why))?;

@@ -148,8 +148,14 @@ pub fn mute_request(body: &[u8]) -> Result<MuteRequest, String> {
 /// Whether a request's `Content-Type` is JSON; its parameters do not matter,
 /// as JSON has one encoding (RFC 8259 sections 8.1 and 11).
 pub fn is_json(content_type: Option<&str>) -> bool {
+    is_type(content_type, JSON_CONTENT_TYPE)
+}
+
+/// Whether a request's `Content-Type` is `wanted`, whatever its parameters
+/// (RFC 9110 section 8.3.1).
+pub fn is_type(content_type: Option<&str>, wanted: &str) -> bool {
     let kind = content_type.and_then(|value| value.split(';').next());
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON_CONTENT_TYPE))
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// What becomes of the connection after a response (RFC 9112 section 9.3).

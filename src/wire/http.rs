@@ -13,7 +13,7 @@ pub struct RequestHead<'a> {
     pub method: &'a str,
     /// The path without its query, as it was written: see [`segments`].
     pub path: &'a str,
-    /// What follows the first `?`: see [`query_value`].
+    /// What follows the first `?`.
     pub query: Option<&'a str>,
     /// The server as the client calls it, `host[:port]`: of the target if that
     /// names one (RFC 9112 section 3.2.2), else of `Host`.
@@ -225,18 +225,6 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
         segments.push(percent_decode(part)?);
     }
     Some(segments)
-}
-
-/// The first value called `name` in a query of `name=value` pairs, decoded as
-/// a browser encodes a form: `+` is a space. `None` when there is none, or its
-/// escapes are bad.
-pub fn query_value(query: &str, name: &str) -> Option<String> {
-    let decoded = |text: &str| percent_decode(&text.replace('+', " "));
-    query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(key, _)| decoded(key).as_deref() == Some(name))
-        .and_then(|(_, value)| decoded(value))
 }
 
 /// Text with its `%XX` escapes resolved (RFC 3986 section 2.1). `None` for an
@@ -484,23 +472,5 @@ mod tests {
         }
         assert!(segments(&"/a".repeat(HTTP_PATH_SEGMENTS_MAX)).is_some());
         assert_eq!(segments(&"/a".repeat(HTTP_PATH_SEGMENTS_MAX + 1)), None);
-    }
-
-    #[test]
-    fn query_values() {
-        let query = "roomName=a+b%2B&%74oken=x.y.z&empty=&bare&roomName=second&bad=%f";
-        for (name, value) in [
-            ("roomName", Some("a b+")),
-            ("token", Some("x.y.z")),
-            ("empty", Some("")),
-            ("bare", Some("")),
-            ("bad", None),
-            ("Token", None),
-            ("", None),
-        ] {
-            assert_eq!(query_value(query, name).as_deref(), value, "{name}");
-        }
-        assert_eq!(query_value("", "a"), None);
-        assert_eq!(query_value("a=b=c", "a").as_deref(), Some("b=c"));
     }
 }

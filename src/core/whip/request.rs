@@ -10,6 +10,7 @@ use crate::core::machine::Core;
 use crate::core::mail::Mail;
 use crate::core::whip::{Reply, Request, SessionName};
 use crate::ops::access::{Denial, bearer};
+use crate::ops::rest;
 use crate::ops::route::{Protocol, Route};
 use crate::room::notice::info;
 use crate::wire::http::RequestHead;
@@ -213,9 +214,7 @@ fn patch(
 
 /// The body's media type is this one; its parameters do not matter.
 fn check_type(request: &RequestHead<'_>, wanted: &'static str) -> Result<(), Response> {
-    let kind = request.content_type.unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    match kind.eq_ignore_ascii_case(wanted) {
+    match rest::is_type(request.content_type, wanted) {
         true => Ok(()),
         false => Err(Response::text(
             415,
