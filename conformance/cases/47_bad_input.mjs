@@ -16,6 +16,10 @@ import { offer, Wire } from '../lib/wire.mjs';
 const FAIL_MAX_MS = 20_000;
 const FLOOD_SESSIONS = 300;
 const FLOOD_MAX_MS = 30_000;
+/** Opus sends a packet each 20 ms. */
+const AUDIO_PACKETS_PER_S = 50;
+/** The kernel may drop a few where the browsers, on the same cores, read late. */
+const LOST_SHARE_MAX = 0.2;
 
 const ODD_NAMES = [
   '<img src=x onerror="window.__owned=1">', `"double" and 'single'`, '../../etc/passwd', 'a/b\\c:d|e', '%2e%2e%2f%00',
@@ -249,7 +253,8 @@ async function manyPublishes(t, call, count) {
 /** A flood of joins beside the call: how each was answered. */
 async function flood(t, server, { alice, bob }) {
   const room = freshRoom();
-  const before = await Promise.all([alice, bob].map(async (g) => totals(await g.stats(), 'in')));
+  const sound = () => Promise.all([alice, bob].map(async (guest) => totals(await guest.stats(), 'in').audio));
+  const before = await sound();
   const began = Date.now();
   const answer = async (i) => {
     try {
@@ -262,14 +267,19 @@ async function flood(t, server, { alice, bob }) {
   };
   const answers = await within(Promise.all(Array.from({ length: FLOOD_SESSIONS }, (_, i) => answer(i))), FLOOD_MAX_MS, 'the answers to a flood');
   const tookMs = Date.now() - began;
-  const after = await Promise.all([alice, bob].map(async (g) => totals(await g.stats(), 'in')));
   console.log(`       ${FLOOD_SESSIONS} joins in ${tookMs} ms`);
-  for (const [i, guest] of [alice, bob].entries()) {
-    const audio = after[i].audio.packets - before[i].audio.packets;
-    // Opus sends 50 packets a second; the browsers share the cores with the flood.
-    assert.ok(audio >= (tookMs / 1000) * 50 * 0.5, `${guest.login} heard ${audio} audio packets in ${tookMs} ms`);
-    await stillFlows(guest.visitor);
+  // A second's worth of sound that was spoken during the flood and just after
+  // it: however late the browsers look, what the server dropped stays missing.
+  const after = await until('a second of sound is heard', async () => {
+    const now = await sound();
+    return now.every((audio, i) => audio.packets - before[i].packets >= AUDIO_PACKETS_PER_S) ? now : undefined;
+  });
+  for (const [i, { login }] of [alice, bob].entries()) {
+    const lost = after[i].lost - before[i].lost;
+    const audio = after[i].packets - before[i].packets;
+    assert.ok(lost <= audio * LOST_SHARE_MAX, `${login} lost ${lost} of ${audio + lost} audio packets around ${tookMs} ms of joins`);
   }
+  await Promise.all([alice, bob].map(({ visitor }) => stillFlows(visitor)));
   return answers;
 }
 
