@@ -116,6 +116,11 @@ pub const CHAT_TEXT_MAX_BYTES: usize = 64 * 1024;
 /// publication. Viewers ask within a round trip or two.
 pub const VIDEO_WINDOW_PACKETS: usize = 512;
 
+/// Video packets kept of a publication that cannot be asked for key frames:
+/// 10 s between two at 4 Mbit/s, about 6 MB, so that whoever comes between them
+/// starts from the one before.
+pub const VIDEO_WINDOW_UNASKED_PACKETS: usize = RTX_WINDOW_PACKETS_MAX;
+
 /// Audio packets kept: late ones are told from duplicates within 2 s.
 pub const AUDIO_WINDOW_PACKETS: usize = 128;
 

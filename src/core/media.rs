@@ -210,8 +210,9 @@ impl Core {
             return;
         };
         publication.request_keyframe(now, reason);
-        let publisher = publication.publisher;
-        self.rearm_peer(now, publisher);
+        if let Some(publisher) = publication.publisher {
+            self.rearm_peer(now, publisher);
+        }
     }
 
     fn handle_stun(

@@ -195,8 +195,7 @@ impl Core {
             max_bitrate_kbps: self.setup.max_bitrate_kbps,
             cname: self.noise_name(),
         };
-        let placeholder = Key::from_bits(u64::MAX);
-        let publication = Publication::new(now, placeholder, spec, &mut self.noise);
+        let publication = Publication::new(now, None, spec, &mut self.noise);
         let key = self.media.publications.insert(publication);
         let key = key.ok_or(info::SERVER_FULL)?;
         let published = Published {
@@ -211,7 +210,7 @@ impl Core {
             return opened.map(|(_, sdp)| sdp).map_err(Refused::Room);
         };
         if let Some(publication) = self.media.publications.get_mut(key) {
-            publication.publisher = peer;
+            publication.publisher = Some(peer);
         }
         if let Some(room) = self.rooms.get_mut(&asked.room) {
             let id = asked.media_session_id.clone();

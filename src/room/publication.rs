@@ -1,8 +1,11 @@
 //! A stream published into a room (the field's UpTracks): receives its packets,
 //! keeps the recent ones for retransmission, repairs what was lost, and tells
-//! the publisher how it arrives. One per publishing peer.
+//! the publisher how it arrives. One per publishing peer, or fed by the core
+//! itself with packets it made of another protocol's stream.
 
-use crate::base::limits::{AUDIO_WINDOW_PACKETS, VIDEO_WINDOW_PACKETS};
+use crate::base::limits::{
+    AUDIO_WINDOW_PACKETS, VIDEO_WINDOW_PACKETS, VIDEO_WINDOW_UNASKED_PACKETS,
+};
 use crate::base::random::Noise;
 use crate::base::slab::Key;
 use crate::base::snapshot::{Drop, UpTrackSnapshot};
@@ -23,9 +26,13 @@ use crate::wire::{h264, rtp, vp8};
 /// publisher's round-trip estimate wants them about this often).
 const REPORT_INTERVAL: Span = Span::from_secs(1);
 
+/// Where packets the core made are numbered from: a turn of the 16-bit numbers
+/// above zero, as every extended number of a stream received.
+const INJECTED_FIRST: u64 = 1 << 16;
+
 pub struct Publication {
-    /// The peer whose stream this is.
-    pub publisher: Key<Peer>,
+    /// The peer whose stream this is; `None`: the core feeds it.
+    pub publisher: Option<Key<Peer>>,
     pub viewers: Vec<Key<Peer>>,
     tracks: [Option<UpTrack>; 2],
     feedback: TransportFeedbackRecorder,
@@ -54,6 +61,8 @@ pub struct UpTrack {
     keyframes: KeyframeRequester,
     ssrc: Option<u32>,
     rtx_ssrc: Option<u32>,
+    /// The number of the next packet the core makes.
+    next_injected: u64,
     counts: UpCounts,
 }
 
@@ -74,6 +83,16 @@ pub struct Arrived {
     pub ext_seq: u64,
 }
 
+/// What is known of a packet the core made, besides its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Injected {
+    /// In units of the track's clock rate.
+    pub timestamp: u32,
+    pub marker: bool,
+    /// Whether a key frame begins in this packet.
+    pub keyframe_start: bool,
+}
+
 /// What the publication wants from its negotiation, besides the tracks.
 pub struct PublicationSpec {
     pub audio: Option<TrackSpec>,
@@ -85,7 +104,12 @@ pub struct PublicationSpec {
 }
 
 impl Publication {
-    pub fn new(now: Time, publisher: Key<Peer>, spec: PublicationSpec, noise: &mut Noise) -> Self {
+    pub fn new(
+        now: Time,
+        publisher: Option<Key<Peer>>,
+        spec: PublicationSpec,
+        noise: &mut Noise,
+    ) -> Self {
         let transport_cc = |track: &Option<TrackSpec>| {
             track
                 .as_ref()
@@ -109,8 +133,14 @@ impl Publication {
             tracks: [
                 spec.audio
                     .map(|track| UpTrack::new(track, AUDIO_WINDOW_PACKETS)),
-                spec.video
-                    .map(|track| UpTrack::new(track, VIDEO_WINDOW_PACKETS)),
+                spec.video.map(|track| {
+                    let packets = if track.makes_keyframes() {
+                        VIDEO_WINDOW_PACKETS
+                    } else {
+                        VIDEO_WINDOW_UNASKED_PACKETS
+                    };
+                    UpTrack::new(track, packets)
+                }),
             ],
         }
     }
@@ -163,6 +193,31 @@ impl Publication {
             track.receive(now, header, packet, payload, index)
         };
         arrived.map(|ext_seq| Arrived { kind, ext_seq })
+    }
+
+    /// Takes one packet the core made of another protocol's stream, and numbers
+    /// it; the caller forwards what is returned. Refuses a track the stream
+    /// does not have and a payload longer than a datagram.
+    pub fn inject(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        packet: Injected,
+        payload: &[u8],
+    ) -> Result<Arrived, Drop> {
+        let track = self.track_mut(kind).ok_or(Drop::UnknownStream)?;
+        let ext_seq = track.inject(now, packet, payload)?;
+        Ok(Arrived { kind, ext_seq })
+    }
+
+    /// Says which wall clock instant a timestamp of the core's packets means,
+    /// as a publisher's sender report does (RFC 3550 section 6.4.1); both
+    /// tracks by one wall clock keep sound and picture in step.
+    pub fn set_clock(&mut self, now: Time, kind: Kind, ntp: Ntp, timestamp: u32) {
+        if let Some(track) = self.track_mut(kind) {
+            let rate = track.spec.clock_rate;
+            track.clock.on_sender_report(ntp, timestamp, rate, now);
+        }
     }
 
     /// The track a packet belongs to, and whether it is a retransmission. By
@@ -236,7 +291,7 @@ impl Publication {
     /// Asks the publisher for a key frame, soon.
     pub fn request_keyframe(&mut self, now: Time, reason: Reason) {
         if let Some(video) = self.track_mut(Kind::Video)
-            && (video.spec.pli || video.spec.fir)
+            && video.spec.makes_keyframes()
         {
             video.keyframes.request(now, reason);
         }
@@ -405,6 +460,7 @@ impl UpTrack {
             keyframes: KeyframeRequester::new(),
             ssrc: spec.ssrc,
             rtx_ssrc: spec.rtx_ssrc,
+            next_injected: INJECTED_FIRST,
             counts: UpCounts::default(),
             spec,
         }
@@ -450,6 +506,24 @@ impl UpTrack {
             arrived: now,
         };
         self.keep(now, ext_seq, meta, payload)
+    }
+
+    fn inject(&mut self, now: Time, packet: Injected, payload: &[u8]) -> Result<u64, Drop> {
+        let meta = Meta {
+            marker: packet.marker,
+            timestamp: packet.timestamp,
+            payload_len: 0,
+            audio_level: None,
+            orientation: None,
+            keyframe_start: packet.keyframe_start,
+            arrived: now,
+        };
+        // A refused packet takes no number: viewers would ask for it in vain.
+        let ext_seq = self.keep(now, self.next_injected, meta, payload)?;
+        self.next_injected += 1;
+        self.counts.packets += 1;
+        self.counts.bytes += payload.len() as u64;
+        Ok(ext_seq)
     }
 
     /// A retransmission (RFC 4588 section 4): the original's sequence number
@@ -506,5 +580,103 @@ impl UpTrack {
             Codec::Video(VideoCodec::Vp8) => vp8::keyframe_start(payload),
             Codec::Audio(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn video(pli: bool, fir: bool) -> TrackSpec {
+        TrackSpec {
+            codec: Codec::Video(VideoCodec::H264),
+            payload_type: 96,
+            rtx_payload_type: None,
+            clock_rate: 90_000,
+            mid: None,
+            ssrc: None,
+            rtx_ssrc: None,
+            mid_id: None,
+            audio_level_id: None,
+            orientation_id: None,
+            transport_cc_id: None,
+            nack: false,
+            pli,
+            fir,
+            remb: false,
+        }
+    }
+
+    fn publication(video: TrackSpec) -> Publication {
+        let spec = PublicationSpec {
+            audio: None,
+            video: Some(video),
+            reference_times: false,
+            reduced_size: false,
+            max_bitrate_kbps: None,
+            cname: String::new(),
+        };
+        Publication::new(Time::ZERO, None, spec, &mut Noise::new(1))
+    }
+
+    #[test]
+    fn who_cannot_be_asked_for_key_frames_is_kept_for_longer() {
+        for (pli, fir, packets) in [
+            (true, false, VIDEO_WINDOW_PACKETS),
+            (false, true, VIDEO_WINDOW_PACKETS),
+            (false, false, VIDEO_WINDOW_UNASKED_PACKETS),
+        ] {
+            let publication = publication(video(pli, fir));
+            let track = publication.track(Kind::Video).unwrap();
+            assert_eq!(track.window.capacity(), packets);
+        }
+    }
+
+    #[test]
+    fn packets_of_the_core_are_numbered_counted_and_kept() {
+        let mut publication = publication(video(false, false));
+        let packet = |timestamp| Injected {
+            timestamp,
+            marker: true,
+            keyframe_start: timestamp == 9,
+        };
+        let now = Time::from_us(5);
+        let mut inject = |timestamp, payload: &[u8]| {
+            publication.inject(now, Kind::Video, packet(timestamp), payload)
+        };
+        let arrived = |ext_seq| {
+            Ok(Arrived {
+                kind: Kind::Video,
+                ext_seq,
+            })
+        };
+        assert_eq!(inject(9, b"key"), arrived(INJECTED_FIRST));
+        assert_eq!(inject(10, &[0; 2_000]), Err(Drop::Malformed));
+        assert_eq!(inject(11, b"next"), arrived(INJECTED_FIRST + 1));
+        let refused = publication.inject(now, Kind::Audio, packet(0), b"");
+        assert_eq!(refused, Err(Drop::UnknownStream));
+        let track = publication.track(Kind::Video).unwrap();
+        let (meta, payload) = track.window.get(INJECTED_FIRST).unwrap();
+        assert_eq!(
+            (meta.timestamp, meta.keyframe_start, payload),
+            (9, true, &b"key"[..])
+        );
+        let told = &publication.snapshot()[0];
+        assert_eq!(
+            (told.packets, told.bytes, told.lost, told.keyframes),
+            (2, 7, 0, 1)
+        );
+    }
+
+    #[test]
+    fn the_core_sets_the_clock_a_report_would() {
+        let mut publication = publication(video(false, false));
+        let ntp = Ntp::from_unix_us(1_000_000);
+        publication.set_clock(Time::ZERO, Kind::Video, ntp, 90_000);
+        let clock = &publication.track(Kind::Video).unwrap().clock;
+        let later = Time::from_us(1_000_000);
+        let (told, timestamp) = clock.sender_report_at(later, 7).unwrap();
+        assert_eq!(timestamp, 180_007);
+        assert_eq!(told, ntp.plus(Span::from_secs(1)));
     }
 }

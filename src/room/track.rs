@@ -44,3 +44,10 @@ pub struct TrackSpec {
     pub fir: bool,
     pub remb: bool,
 }
+
+impl TrackSpec {
+    /// Whether the peer makes a key frame when asked.
+    pub fn makes_keyframes(&self) -> bool {
+        self.pli || self.fir
+    }
+}
