@@ -121,6 +121,20 @@ pub const VIDEO_WINDOW_PACKETS: usize = 512;
 /// starts from the one before.
 pub const VIDEO_WINDOW_UNASKED_PACKETS: usize = RTX_WINDOW_PACKETS_MAX;
 
+/// A key frame older than this is not started from: what follows it would take
+/// longer to send than the next one is away.
+pub const CATCH_UP_AGE_MAX: Span = Span::from_secs(12);
+
+/// Packets at once, and how often, toward a viewer that starts from what is
+/// kept: about 60 Mbit/s, so that 10 s of 4 Mbit/s are there after two thirds
+/// of a second, and a burst is three trains, less than any socket buffers.
+pub const CATCH_UP_BURST_PACKETS: usize = 32;
+pub const CATCH_UP_INTERVAL: Span = Span::from_ms(5);
+
+/// What the timestamps of the pictures kept span toward such a viewer: what a
+/// jitter buffer holds anyway.
+pub const CATCH_UP_SPAN: Span = Span::from_ms(100);
+
 /// Audio packets kept: late ones are told from duplicates within 2 s.
 pub const AUDIO_WINDOW_PACKETS: usize = 128;
 

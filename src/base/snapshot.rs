@@ -97,6 +97,9 @@ pub struct Counters {
     pub media_packets_received: u64,
     pub media_packets_forwarded: u64,
     pub retransmissions_sent: u64,
+    /// Sent to viewers from what was kept before they came; not forwarded, for
+    /// their receiving was settled before.
+    pub catch_up_packets_sent: u64,
     pub connections_accepted: u64,
     pub turns: u64,
     /// Datagrams and packets dropped, by reason, in the order of [`Drop::ALL`].

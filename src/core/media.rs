@@ -286,7 +286,9 @@ impl Core {
                 }
             }
             Role::Viewer(subscription) => {
-                subscription.live = true;
+                if let Some(publication) = self.media.publications.get(subscription.publication) {
+                    subscription.go_live(now, publication);
+                }
                 if subscription.needs_keyframe() {
                     wanted = Some(subscription.publication);
                 }
@@ -305,7 +307,7 @@ impl Core {
             return;
         };
         self.whip.remove(key);
-        match &peer.role {
+        match &mut peer.role {
             Role::Publisher(publication) => {
                 self.media.publications.remove(*publication);
             }
@@ -313,6 +315,10 @@ impl Core {
                 if let Some(publication) = self.media.publications.get_mut(subscription.publication)
                 {
                     fanout::remove_viewer(publication, key);
+                }
+                if let Some(catch_up) = subscription.catch_up() {
+                    let unsent = catch_up.take_owed();
+                    self.counters.drop_many(Drop::NoSubscriber, unsent);
                 }
                 let mut compound = std::mem::take(&mut self.media.compound);
                 compound.clear();
@@ -330,7 +336,7 @@ impl Core {
         self.media.latest = None;
     }
 
-    /// A peer's timer fired: its transport's deadlines, then the RTCP due.
+    /// A peer's timer fired: its transport's deadlines, then what is due of media.
     pub(super) fn wake_peer(&mut self, now: Time, key: Key<Peer>, due: Time, out: &mut Outbox) {
         let Some(peer) = self.media.peers.get_mut(key) else {
             return;
@@ -341,8 +347,23 @@ impl Core {
         peer.armed = None;
         let change = peer.transport.handle_deadline(now, &mut out.trains);
         self.on_change(now, key, change, out);
+        self.send_burst(now, key, out);
         self.send_reports(now, key, out);
         self.rearm_peer(now, key);
+    }
+
+    /// The next of what a late viewer gets of the past.
+    fn send_burst(&mut self, now: Time, key: Key<Peer>, out: &mut Outbox) {
+        let Some(peer) = self.media.peers.get_mut(key) else {
+            return;
+        };
+        let Some(publication) = peer.subscription().map(|s| s.publication) else {
+            return;
+        };
+        if let Some(publication) = self.media.publications.get(publication) {
+            let counters = &mut self.counters;
+            fanout::catch_up(now, peer, publication, &mut out.trains, counters);
+        }
     }
 
     fn send_reports(&mut self, now: Time, key: Key<Peer>, out: &mut Outbox) {

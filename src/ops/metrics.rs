@@ -53,7 +53,7 @@ type Row = (&'static str, &'static str, u64);
 
 /// Taken apart by name, so that a counter added to the snapshot and forgotten
 /// here does not compile.
-fn counter_rows(counters: &Counters) -> [Row; 8] {
+fn counter_rows(counters: &Counters) -> [Row; 9] {
     let Counters {
         datagrams_received,
         datagrams_sent,
@@ -61,6 +61,7 @@ fn counter_rows(counters: &Counters) -> [Row; 8] {
         media_packets_received,
         media_packets_forwarded,
         retransmissions_sent,
+        catch_up_packets_sent,
         connections_accepted,
         turns,
         drops: _,
@@ -95,6 +96,11 @@ fn counter_rows(counters: &Counters) -> [Row; 8] {
             "retransmissions_sent_total",
             "RTP packets sent again because a viewer missed them.",
             *retransmissions_sent,
+        ),
+        (
+            "catch_up_packets_sent_total",
+            "RTP packets sent to viewers from before they came.",
+            *catch_up_packets_sent,
         ),
         (
             "connections_accepted_total",
@@ -420,6 +426,7 @@ mod tests {
             &mut counters.media_packets_received,
             &mut counters.media_packets_forwarded,
             &mut counters.retransmissions_sent,
+            &mut counters.catch_up_packets_sent,
             &mut counters.connections_accepted,
             &mut counters.turns,
         ];

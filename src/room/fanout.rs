@@ -2,6 +2,7 @@
 //! header of its own and one encryption, straight from the publication's window
 //! into the viewer's send train.
 
+use crate::base::limits::CATCH_UP_BURST_PACKETS;
 use crate::base::slab::{Key, Slab};
 use crate::base::snapshot::{Counters, Drop};
 use crate::base::time::Time;
@@ -9,7 +10,7 @@ use crate::base::trains::Trains;
 use crate::proto::rtx_window::Meta;
 use crate::room::peer::Peer;
 use crate::room::publication::{Arrived, Publication};
-use crate::room::subscription::{DownTrack, Withheld};
+use crate::room::subscription::{DownTrack, Subscription, Withheld};
 use crate::room::track::Kind;
 use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
 
@@ -67,12 +68,12 @@ fn send(
     let Some(track) = subscription.track_mut(arrived.kind) else {
         return Ok(false);
     };
-    let out = track
-        .admit(arrived.ext_seq, meta)
-        .map_err(|withheld| match withheld {
-            Withheld::KeyframeGate => Drop::KeyframeGate,
-            Withheld::BeforeStart => Drop::BeforeStart,
-        })?;
+    let out = match track.admit(arrived.ext_seq, meta) {
+        Ok(out) => out,
+        Err(Withheld::KeyframeGate) => return Err(Drop::KeyframeGate),
+        Err(Withheld::BeforeStart) => return Err(Drop::BeforeStart),
+        Err(Withheld::CatchingUp) => return Ok(false),
+    };
     let Some((path, sender, cursor)) = transport.egress() else {
         return Ok(false);
     };
@@ -102,6 +103,49 @@ fn send(
             trains.retract(cursor, total);
             Err(Drop::Duplicate)
         }
+    }
+}
+
+/// Sends the burst due at `now` to a viewer that began with what is kept. A
+/// dry pool ends the burst early, and the rest waits for the next one.
+pub fn catch_up(
+    now: Time,
+    peer: &mut Peer,
+    publication: &Publication,
+    trains: &mut Trains,
+    counters: &mut Counters,
+) {
+    let Some(window) = publication.track(Kind::Video).map(|up| &up.window) else {
+        return;
+    };
+    let (newest, capacity) = (window.highest().unwrap_or(0), window.capacity() as u64);
+    let due = peer.subscription().and_then(Subscription::catch_up);
+    if !due.is_some_and(|catch_up| catch_up.begin_burst(now)) {
+        return;
+    }
+    let mut sent = 0;
+    while sent < CATCH_UP_BURST_PACKETS && trains.free_slots() > 0 {
+        let Some(catch_up) = peer.subscription().and_then(Subscription::catch_up) else {
+            return;
+        };
+        let Some(ext_seq) = catch_up.step(newest, capacity) else {
+            // Withheld, and out of the window before their turn.
+            counters.drop_many(Drop::BeforeStart, catch_up.take_owed());
+            return;
+        };
+        let Some((meta, payload)) = window.get(ext_seq) else {
+            continue;
+        };
+        let was_withheld = catch_up.settle(ext_seq, meta.arrived);
+        let kind = Kind::Video;
+        let outcome = send(peer, Arrived { kind, ext_seq }, meta, payload, trains);
+        match outcome {
+            Ok(true) if was_withheld => counters.media_packets_forwarded += 1,
+            Ok(true) => counters.catch_up_packets_sent += 1,
+            Err(reason) if was_withheld => counters.drop(reason),
+            Ok(false) | Err(_) => {}
+        }
+        sent += 1;
     }
 }
 

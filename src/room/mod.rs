@@ -1,6 +1,7 @@
 //! Rooms and their media: who is a member, what they publish and play, and the
 //! forwarding of every packet from one to the others.
 
+pub mod catch_up;
 pub mod fanout;
 pub mod notice;
 pub mod peer;

@@ -4,7 +4,7 @@
 //! itself with packets it made of another protocol's stream.
 
 use crate::base::limits::{
-    AUDIO_WINDOW_PACKETS, VIDEO_WINDOW_PACKETS, VIDEO_WINDOW_UNASKED_PACKETS,
+    AUDIO_WINDOW_PACKETS, CATCH_UP_AGE_MAX, VIDEO_WINDOW_PACKETS, VIDEO_WINDOW_UNASKED_PACKETS,
 };
 use crate::base::random::Noise;
 use crate::base::slab::Key;
@@ -16,6 +16,7 @@ use crate::proto::nack::{Arrival, NackGenerator, RttEstimate};
 use crate::proto::reception::{ClockMap, Reception};
 use crate::proto::rtx_window::{Inserted, Meta, RtxWindow, extend_sequence};
 use crate::proto::twcc::TransportFeedbackRecorder;
+use crate::room::catch_up::Place;
 use crate::room::peer::Peer;
 use crate::room::track::{Kind, TrackSpec};
 use crate::wire::codec::{Codec, VideoCodec};
@@ -63,6 +64,8 @@ pub struct UpTrack {
     rtx_ssrc: Option<u32>,
     /// The number of the next packet the core makes.
     next_injected: u64,
+    /// The first packet of the newest key frame, and when it came.
+    keyframe: Option<(Place, Time)>,
     counts: UpCounts,
 }
 
@@ -297,6 +300,22 @@ impl Publication {
         }
     }
 
+    /// The first packet of the newest key frame, for a viewer to start from, and
+    /// the newest packet. `None` where a key frame can be asked for, and while
+    /// none of late is kept.
+    pub fn latest_keyframe(&self, now: Time) -> Option<(Place, Place)> {
+        let video = self.track(Kind::Video)?;
+        let (keyframe, arrived) = video.keyframe?;
+        if video.spec.makes_keyframes() || now.since(arrived) > CATCH_UP_AGE_MAX {
+            return None;
+        }
+        video.window.get(keyframe.ext_seq)?;
+        let ext_seq = video.window.highest()?;
+        let (meta, _) = video.window.get(ext_seq)?;
+        let timestamp = meta.timestamp;
+        Some((keyframe, Place { ext_seq, timestamp }))
+    }
+
     /// When [`Publication::poll`] next has something to send.
     pub fn next_due(&self) -> Time {
         // Nothing can be asked of a stream whose SSRC is not known yet.
@@ -461,6 +480,7 @@ impl UpTrack {
             ssrc: spec.ssrc,
             rtx_ssrc: spec.rtx_ssrc,
             next_injected: INJECTED_FIRST,
+            keyframe: None,
             counts: UpCounts::default(),
             spec,
         }
@@ -566,11 +586,25 @@ impl UpTrack {
                 if meta.keyframe_start {
                     self.counts.keyframes += 1;
                     self.keyframes.on_keyframe(now);
+                    self.note_keyframe(now, ext_seq, meta.timestamp);
                 }
                 Ok(ext_seq)
             }
             Inserted::Duplicate | Inserted::TooOld => Err(Drop::Duplicate),
             Inserted::TooLong => Err(Drop::Malformed),
+        }
+    }
+
+    /// A key frame may begin in several packets of one timestamp, parameter sets
+    /// and picture; the first of them is where to start.
+    fn note_keyframe(&mut self, now: Time, ext_seq: u64, timestamp: u32) {
+        let place = Place { ext_seq, timestamp };
+        match &mut self.keyframe {
+            Some((known, _)) if known.timestamp == timestamp => {
+                known.ext_seq = known.ext_seq.min(ext_seq);
+            }
+            Some((known, _)) if known.ext_seq > ext_seq => {}
+            keyframe => *keyframe = Some((place, now)),
         }
     }
 
@@ -666,6 +700,42 @@ mod tests {
             (told.packets, told.bytes, told.lost, told.keyframes),
             (2, 7, 0, 1)
         );
+    }
+
+    #[test]
+    fn the_newest_key_frame_is_known_while_it_is_kept_and_not_old() {
+        let key = |publication: &mut Publication, now, timestamp, keyframe_start| {
+            let packet = Injected {
+                timestamp,
+                marker: false,
+                keyframe_start,
+            };
+            publication.inject(now, Kind::Video, packet, b"x").unwrap();
+        };
+        let place = |after, timestamp| Place {
+            ext_seq: INJECTED_FIRST + after,
+            timestamp,
+        };
+        let now = Time::from_us(1);
+        let mut publication = publication(video(false, false));
+        assert_eq!(publication.latest_keyframe(now), None);
+        // Delta, parameter sets, picture, delta.
+        for (timestamp, starts) in [(1, false), (2, true), (2, true), (3, false)] {
+            key(&mut publication, now, timestamp, starts);
+        }
+        let known = Some((place(1, 2), place(3, 3)));
+        assert_eq!(publication.latest_keyframe(now), known);
+        assert_eq!(publication.latest_keyframe(now + CATCH_UP_AGE_MAX), known);
+        let late = now + CATCH_UP_AGE_MAX + Span::from_us(1);
+        assert_eq!(publication.latest_keyframe(late), None);
+        for _ in 0..VIDEO_WINDOW_UNASKED_PACKETS {
+            key(&mut publication, now, 4, false);
+        }
+        assert_eq!(publication.latest_keyframe(now), None);
+
+        let mut asked = self::publication(video(true, false));
+        key(&mut asked, now, 1, true);
+        assert_eq!(asked.latest_keyframe(now), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::proto::bitrate::TokenBucket;
 use crate::proto::keyframe::KeyframeGate;
 use crate::proto::munger::{Munger, Out};
 use crate::proto::rtx_window::Meta;
+use crate::room::catch_up::CatchUp;
 use crate::room::publication::Publication;
 use crate::room::track::{Kind, TrackSpec};
 use crate::wire::rtcp::{self, Packet, SenderInfo};
@@ -39,6 +40,8 @@ pub struct DownTrack {
     pub rtx_ssrc: u32,
     munger: Option<Munger>,
     gate: Option<KeyframeGate>,
+    /// It began with packets kept from before it came.
+    catch_up: Option<CatchUp>,
     /// Where our numbering starts: below 2^15, so that a first packet lost
     /// before a wrap cannot be mistaken (mediasoup #1437).
     first_sequence: u16,
@@ -68,6 +71,8 @@ struct DownCounts {
 pub enum Withheld {
     KeyframeGate,
     BeforeStart,
+    /// Packets before it are not sent yet; its turn comes.
+    CatchingUp,
 }
 
 /// What the viewer's RTCP asks for.
@@ -115,6 +120,26 @@ impl Subscription {
         self.track(Kind::Video)
             .and_then(|video| video.gate.as_ref())
             .is_some_and(|gate| !gate.is_open())
+    }
+
+    /// The viewer's keys are there: media may flow, and video begins with what
+    /// is kept where a key frame cannot be asked for.
+    pub fn go_live(&mut self, now: Time, publication: &Publication) {
+        self.live = true;
+        let Some(video) = self.track_mut(Kind::Video) else {
+            return;
+        };
+        if video.munger.is_none()
+            && let Some((keyframe, newest)) = publication.latest_keyframe(now)
+        {
+            let rate = video.spec.clock_rate;
+            video.catch_up = Some(CatchUp::new(now, keyframe, newest, rate));
+        }
+    }
+
+    /// Where video is on its way from a key frame kept, if it began with one.
+    pub fn catch_up(&mut self) -> Option<&mut CatchUp> {
+        self.track_mut(Kind::Video)?.catch_up.as_mut()
     }
 
     /// Reads the viewer's decrypted RTCP.
@@ -194,8 +219,11 @@ impl Subscription {
         }
     }
 
+    /// When the next report or burst is due.
     pub fn next_due(&self) -> Time {
-        self.report_due
+        let video = self.track(Kind::Video);
+        let burst = video.and_then(|video| video.catch_up.as_ref()?.next_due());
+        burst.map_or(self.report_due, |due| due.min(self.report_due))
     }
 
     /// Appends the sender reports due at `now` (RFC 3550 section 6.4.1). The
@@ -275,6 +303,7 @@ impl DownTrack {
             rtx_ssrc: noise.next_u32() & !1,
             munger: None,
             gate: (kind == Kind::Video).then(KeyframeGate::new),
+            catch_up: None,
             first_sequence: noise.below(1 << 15) as u16,
             first_timestamp: noise.next_u32(),
             rtx_index: noise.below(1 << 15),
@@ -288,6 +317,13 @@ impl DownTrack {
 
     /// This viewer's numbers for the publisher's packet, if it gets it.
     pub fn admit(&mut self, ext_seq: u64, meta: &Meta) -> Result<Out, Withheld> {
+        let mut theirs = meta.timestamp;
+        if let Some(catch_up) = &mut self.catch_up {
+            if catch_up.withholds(ext_seq) {
+                return Err(Withheld::CatchingUp);
+            }
+            theirs = catch_up.timestamp_of(ext_seq, theirs);
+        }
         if let Some(gate) = &mut self.gate
             && !gate.allow(meta.keyframe_start)
         {
@@ -296,10 +332,8 @@ impl DownTrack {
         let (sequence, timestamp) = (self.first_sequence, self.first_timestamp);
         let munger = self
             .munger
-            .get_or_insert_with(|| Munger::start(ext_seq, meta.timestamp, sequence, timestamp));
-        munger
-            .map(ext_seq, meta.timestamp)
-            .ok_or(Withheld::BeforeStart)
+            .get_or_insert_with(|| Munger::start(ext_seq, theirs, sequence, timestamp));
+        munger.map(ext_seq, theirs).ok_or(Withheld::BeforeStart)
     }
 
     /// The publisher's packet behind a sequence number of ours.
@@ -309,7 +343,11 @@ impl DownTrack {
 
     /// This viewer's numbers for a packet already sent.
     pub fn numbers_of(&mut self, ext_seq: u64, meta: &Meta) -> Option<Out> {
-        self.munger.as_mut()?.map(ext_seq, meta.timestamp)
+        let catch_up = self.catch_up.as_ref();
+        let timestamp = catch_up.map_or(meta.timestamp, |catch_up| {
+            catch_up.timestamp_of(ext_seq, meta.timestamp)
+        });
+        self.munger.as_mut()?.map(ext_seq, timestamp)
     }
 
     pub fn next_rtx_index(&mut self) -> u64 {

@@ -3,7 +3,7 @@
 //! stream it hears of, and remembers everything it was told, in order.
 
 use crate::base::random::Noise;
-use crate::base::time::{Ntp, Time};
+use crate::base::time::{Ntp, Span, Time};
 use crate::core::border::{ConnectionId, CoreId};
 use crate::proto::dtls::Identity;
 use crate::proto::ws::client_text_frame;
@@ -21,6 +21,9 @@ pub struct Plan {
     pub silence: Silence,
     /// Answers the server's pings.
     pub pongs: bool,
+    /// Makes a key frame so often by itself, and none when asked, as encoders
+    /// that speak WHIP do; its offer says so.
+    pub key_interval: Option<Span>,
 }
 
 impl Plan {
@@ -35,6 +38,7 @@ impl Plan {
             vanished: false,
         },
         pongs: true,
+        key_interval: None,
     };
     /// Only publishes.
     pub const STAGE: Plan = Plan {
@@ -262,6 +266,7 @@ impl Browser {
             down: shop.down,
             seed: self.noise.next_u64(),
             silence: self.plan.silence,
+            key_interval: self.plan.key_interval,
         };
         PeerConnection::new(birth, publishes)
     }

@@ -85,6 +85,8 @@ pub struct Birth<'a> {
     pub down: Faults,
     pub seed: u64,
     pub silence: Silence,
+    /// Of a publisher that cannot be asked for key frames.
+    pub key_interval: Option<Span>,
 }
 
 pub struct PeerConnection {
@@ -138,7 +140,8 @@ impl PeerConnection {
         }
         let mut secret = Secret::new(secret_seed);
         let role = if publishes {
-            Role::Publisher(Box::new(Publisher::new(Noise::new(noise.next_u64()))))
+            let noise = Noise::new(noise.next_u64());
+            Role::Publisher(Box::new(Publisher::new(noise, birth.key_interval)))
         } else {
             Role::Viewer(Box::new(Viewer::new(noise.next_u32() | 1)))
         };
@@ -185,6 +188,9 @@ impl PeerConnection {
                 Role::Publisher(publisher) => Some(publisher.ssrcs),
                 Role::Viewer(_) => None,
             },
+            asked: self
+                .publisher()
+                .is_none_or(|publisher| publisher.key_interval.is_none()),
         })
     }
 

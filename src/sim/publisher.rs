@@ -62,6 +62,9 @@ pub struct Publisher {
     video_out: Outgoing,
     rtx_out: Outgoing,
     key_wanted: bool,
+    /// Key frames come by this alone; otherwise when asked for.
+    pub key_interval: Option<Span>,
+    key_due: Time,
     kept: Vec<Option<Kept>>,
     /// Of the path, as checks measured it.
     rtt: Span,
@@ -88,7 +91,7 @@ struct Kept {
 }
 
 impl Publisher {
-    pub fn new(mut noise: Noise) -> Self {
+    pub fn new(mut noise: Noise, key_interval: Option<Span>) -> Self {
         let mut outgoing = || Outgoing {
             // libwebrtc, too, starts in the lower half.
             next_index: 1 + noise.below(0x7fff),
@@ -118,6 +121,8 @@ impl Publisher {
             video_out,
             rtx_out,
             key_wanted: true,
+            key_interval,
+            key_due: Time::ZERO,
             kept: (0..KEPT_PACKETS).map(|_| None).collect(),
             rtt: Span::from_ms(100),
             reference: None,
@@ -185,7 +190,13 @@ impl Publisher {
     }
 
     fn send_frame(&mut self, now: Time, started: Time, clear: &mut Clear) {
-        let is_key = std::mem::take(&mut self.key_wanted);
+        let is_key = match self.key_interval {
+            None => std::mem::take(&mut self.key_wanted),
+            Some(_) => now >= self.key_due,
+        };
+        if is_key {
+            self.key_due = now + self.key_interval.unwrap_or_default();
+        }
         let packets = if is_key { 8 } else { 4 } + self.noise.below(3) as u16;
         let id = self.frames.len() as u32;
         let timestamp = self.video_out.timestamp(now.since(started), 90);

@@ -32,6 +32,8 @@ pub struct Offer<'a> {
     pub setup: &'a str,
     /// Those sent, for a publisher; a player announces none.
     pub ssrcs: Option<Ssrcs>,
+    /// Makes key frames on request.
+    pub asked: bool,
 }
 
 /// Writes an offer of one audio and one video section in one bundle.
@@ -52,10 +54,12 @@ pub fn write_offer(offer: &Offer<'_>) -> String {
     section(&mut text, offer, "video 9 UDP/TLS/RTP/SAVPF 96 97", 1);
     text.push_str(
         "a=extmap:13 urn:3gpp:video-orientation\r\na=rtpmap:96 VP8/90000\r\n\
-         a=rtcp-fb:96 goog-remb\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 ccm fir\r\n\
-         a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n\
+         a=rtcp-fb:96 goog-remb\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 nack\r\n\
          a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n",
     );
+    if offer.asked {
+        text.push_str("a=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack pli\r\n");
+    }
     if let Some(ssrcs) = offer.ssrcs {
         let (media, rtx) = (ssrcs.video, ssrcs.video_rtx);
         // Writing to a String cannot fail, here and below.
@@ -208,6 +212,7 @@ mod tests {
                 setup: "actpass",
                 fingerprint: [7; 32],
                 ssrcs,
+                asked: true,
             };
             let read = sdp::parse(&write_offer(&offer)).unwrap();
             assert_eq!(read.media.len(), 2);

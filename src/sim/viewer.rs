@@ -31,6 +31,8 @@ const REPORT_INTERVAL: Span = Span::from_secs(1);
 pub struct SeenFrame {
     pub sent: Time,
     pub is_key: bool,
+    /// As the server gave it: of all the frame's packets, resent ones too.
+    pub timestamp: u32,
     packets: u16,
     /// One bit a packet.
     got: u64,
@@ -123,7 +125,7 @@ impl Viewer {
                 self.egress
                     .on_video(now, header.sequence, header.ssrc, payload);
                 self.note_sequence(now, index);
-                self.take_video(now, payload, header.marker);
+                self.take_video(now, payload, header);
             }
             Some(StreamKind::VideoRtx) => {
                 let original = rtp::rtx_original_sequence(payload);
@@ -132,7 +134,7 @@ impl Viewer {
                 };
                 self.recovered += 1;
                 self.note_sequence(now, extend_sequence(highest, sequence));
-                self.take_video(now, payload, header.marker);
+                self.take_video(now, payload, header);
             }
             // The wire check has complained already.
             None => {}
@@ -152,7 +154,8 @@ impl Viewer {
         }
     }
 
-    fn take_video(&mut self, now: Time, payload: &[u8], marker: bool) {
+    fn take_video(&mut self, now: Time, payload: &[u8], header: &Header) {
+        let (marker, timestamp) = (header.marker, header.timestamp);
         let is_first = u8_at(payload, 0).is_some_and(|descriptor| descriptor & 0x10 != 0);
         let content = payload.get(content_at(is_first)..).unwrap_or_default();
         let read = || {
@@ -176,10 +179,15 @@ impl Viewer {
         let frame = self.frames.entry(id).or_insert(SeenFrame {
             sent: Time::from_us(sent),
             is_key,
+            timestamp,
             packets,
             got: 0,
             complete: None,
         });
+        if frame.timestamp != timestamp {
+            self.violations
+                .push(format!("frame {id} has more than one timestamp"));
+        }
         frame.got |= 1u64.checked_shl(u32::from(index)).unwrap_or(0);
         if frame.complete.is_none() && frame.got.count_ones() == u32::from(frame.packets) {
             frame.complete = Some(now);
