@@ -42,8 +42,8 @@ fn first_picture(sight: &Sight<'_>) -> Time {
     at
 }
 
-/// Of the frames that came: from the first to the last, RTP time is no more
-/// than real time since the first was there, and `ms` of what is kept.
+/// What was kept spans about a tenth of a second and ends where live begins;
+/// live frames are as far apart as they were made.
 fn expect_no_delay(sight: &Sight<'_>) {
     let playing = sight.playing.unwrap();
     let frames: Vec<_> = sight.viewer.frames.values().collect();

@@ -132,7 +132,7 @@ pub const CATCH_UP_BURST_PACKETS: usize = 32;
 pub const CATCH_UP_INTERVAL: Span = Span::from_ms(5);
 
 /// What the timestamps of the pictures kept span toward such a viewer: what a
-/// jitter buffer holds anyway.
+/// jitter buffer holds anyway. A third more, where 12 s are kept.
 pub const CATCH_UP_SPAN: Span = Span::from_ms(100);
 
 /// Audio packets kept: late ones are told from duplicates within 2 s.
