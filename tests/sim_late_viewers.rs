@@ -29,6 +29,11 @@ fn late(options: Options) -> (World, Seat) {
     (world, viewer)
 }
 
+fn is_playing(world: &World, viewer: Seat) -> bool {
+    let mut peers = world.browser(viewer).peers.iter();
+    peers.any(|peer| peer.has("PLAYING").is_some())
+}
+
 fn only_sight(world: &World) -> Sight<'_> {
     let mut sights = oracle::sights(world);
     assert_eq!(sights.len(), 1);
@@ -61,7 +66,7 @@ fn expect_no_delay(sight: &Sight<'_>) {
     }
     assert!(live > 60, "{live} live frames");
     let before = frames.iter().filter(|frame| frame.sent < playing);
-    let newest = before.clone().last().unwrap();
+    let newest = before.clone().next_back().unwrap();
     let (first, count) = (frames[0], before.count());
     assert!(count > 140, "{count} frames of before");
     let kept = newest.timestamp.wrapping_sub(first.timestamp) / 90;
@@ -114,9 +119,13 @@ fn losses_on_the_way_to_a_late_viewer_are_repaired() {
         let sight = only_sight(&world);
         let playing = sight.playing.unwrap();
         let waited = first_picture(&sight).since(playing);
-        assert!(waited < ms(500), "seed {seed}: {} ms", waited.as_ms());
+        // Who lost the very first packet has nothing to ask for: its player
+        // finds that it is stuck after 300 ms, and begins again.
+        assert!(waited < ms(600), "seed {seed}: {} ms", waited.as_ms());
         assert!(sight.viewer.recovered > 0, "seed {seed}: nothing was lost");
-        expect_no_delay(&sight);
+        if sight.viewer.plis == 0 {
+            expect_no_delay(&sight);
+        }
         let share = sight.frames_in_time(Time::ZERO, end - ms(500), secs(9));
         assert_eq!(share.arrived, share.sent, "seed {seed}");
         everybody_leaves(&mut world);
@@ -130,9 +139,38 @@ fn a_rough_way_on_both_sides_keeps_every_stream_legal() {
         // The next key frame passes as any packet does.
         world.run_for(secs(6));
         expect_nothing(oracle::everything_is_legal(&world));
-        assert!(!only_sight(&world).viewer.pictures.is_empty());
+        // A damaged handshake is refused for good, of either.
+        for sight in oracle::sights(&world) {
+            let saw = !sight.viewer.pictures.is_empty();
+            assert_eq!(saw, !sight.viewer.frames.is_empty(), "seed {seed}");
+        }
         everybody_leaves(&mut world);
     }
+}
+
+#[test]
+fn who_lost_too_much_begins_again() {
+    let (mut world, bob) = late(Options::clean(61));
+    let well = Options::clean(61);
+    let dead = Faults::losing(well.down.delay, 1_000_000);
+    // Over the key frame at 10 s, and more packets than anybody asks for.
+    world.set_faults(bob, dead, dead);
+    world.run_for(secs(8));
+    world.set_faults(bob, well.up, well.down);
+    let back = world.now;
+    world.run_for(secs(2));
+    let sight = only_sight(&world);
+    assert!(sight.viewer.plis > 0);
+    let mut pictures = sight.viewer.pictures.iter();
+    let (id, at) = *pictures.find(|(_, at)| *at > back).unwrap();
+    assert!((295..305).contains(&id), "the key frame before, not {id}");
+    assert!(at.since(back) < ms(500), "{} ms", at.since(back).as_ms());
+    let until = world.now - ms(100);
+    let share = sight.frames_in_time(at + ms(300), until, ms(60));
+    assert!(share.sent > 30, "{} sent", share.sent);
+    assert_eq!(share.arrived, share.sent, "it is live again");
+    expect_nothing(oracle::everything_is_legal(&world));
+    everybody_leaves(&mut world);
 }
 
 #[test]
@@ -141,9 +179,7 @@ fn who_leaves_while_catching_up_leaves_true_books() {
     world.visit("cam", "room", ENCODER);
     world.run_for(secs(9));
     let bob = world.enter("bob", "room", Plan::AUDIENCE);
-    while world.browser(bob).peers.is_empty()
-        || world.browser(bob).peers[0].has("PLAYING").is_none()
-    {
+    while !is_playing(&world, bob) {
         world.run_for(ms(1));
     }
     world.run_for(ms(60));

@@ -135,6 +135,14 @@ pub const CATCH_UP_INTERVAL: Span = Span::from_ms(5);
 /// jitter buffer holds anyway. A third more, where 12 s are kept.
 pub const CATCH_UP_SPAN: Span = Span::from_ms(100);
 
+/// The same, when the viewer has pictures already and starts again because it
+/// cannot decode: all of it has to fit between two live pictures.
+pub const CATCH_UP_AGAIN_SPAN: Span = Span::from_ms(10);
+
+/// From the second such start on, to the next one: a viewer that asks without end gets no more
+/// than 20 Mbit/s by it.
+pub const CATCH_UP_AGAIN_INTERVAL: Span = Span::from_secs(2);
+
 /// Audio packets kept: late ones are told from duplicates within 2 s.
 pub const AUDIO_WINDOW_PACKETS: usize = 128;
 

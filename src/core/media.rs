@@ -191,6 +191,11 @@ impl Core {
         let Some(publication) = self.media.publications.get_mut(publication_key) else {
             return;
         };
+        if wishes.keyframe
+            && let Some(subscription) = peer.subscription()
+        {
+            subscription.begin_again(now, publication);
+        }
         for (kind, sequence) in wishes.resend.drain(..) {
             match fanout::resend(now, peer, publication, kind, sequence, &mut out.trains) {
                 Ok(true) => self.counters.retransmissions_sent += 1,

@@ -2,14 +2,21 @@
 //! from the newest one kept, so that it need not wait for the next. [`CatchUp`]
 //! owns where the viewer is in what is kept, the pace, and the timestamps: the
 //! pictures kept are squeezed to end where the live stream begins, so that a
-//! player shows them at once and no delay stays. Sees no packet's bytes.
+//! player shows them at once and no delay stays. A viewer that asks for a key
+//! frame later begins once more, by the same rules. Sees no packet's bytes.
 
-use crate::base::limits::{CATCH_UP_INTERVAL, CATCH_UP_SPAN};
-use crate::base::time::Time;
+use crate::base::limits::{
+    CATCH_UP_AGAIN_INTERVAL, CATCH_UP_AGAIN_SPAN, CATCH_UP_INTERVAL, CATCH_UP_SPAN,
+    RTX_WINDOW_PACKETS_MAX,
+};
+use crate::base::time::{Span, Time};
 
 /// Most that timestamps are squeezed: pictures 1 ms apart, RTMP's finest step,
 /// keep different timestamps at 90 kHz.
 const FACTOR_MAX: u32 = 90;
+/// The same for a viewer that begins again, with far less room: pictures of 75
+/// a second keep different timestamps.
+const FACTOR_AGAIN_MAX: u32 = 1_200;
 
 /// One viewer's way from a key frame kept to the live stream.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +28,9 @@ pub struct CatchUp {
     /// The newest packet when it began: up to it timestamps are squeezed.
     end: u64,
     end_timestamp: u32,
+    /// How far the squeezed timestamps are put ahead: none at first, past what
+    /// the viewer has already when it begins again.
+    ahead: u32,
     factor: u32,
     /// Packets that came since it began and wait for their turn.
     owed: u64,
@@ -37,22 +47,39 @@ impl CatchUp {
     /// From the first packet of a key frame to the newest packet, of a track
     /// with this clock rate.
     pub fn new(now: Time, keyframe: Place, newest: Place, clock_rate: u32) -> Self {
-        let span = newest.timestamp.wrapping_sub(keyframe.timestamp);
-        let span_max = u64::from(clock_rate) * CATCH_UP_SPAN.as_ms() / 1_000;
-        // A clock that was set back has no span to squeeze.
-        let span = u64::from(span).saturating_mul(u64::from(span as i32 > 0));
-        let factor = span.div_ceil(span_max.max(1));
+        let span_max = units(CATCH_UP_SPAN, clock_rate);
+        let factor = factor(keyframe, newest, span_max);
         CatchUp {
             next: Some(keyframe.ext_seq),
             due: now,
             began: now,
             end: newest.ext_seq,
             end_timestamp: newest.timestamp,
-            factor: u32::try_from(factor)
-                .unwrap_or(FACTOR_MAX)
-                .clamp(1, FACTOR_MAX),
+            ahead: 0,
+            factor: factor.clamp(1, FACTOR_MAX),
             owed: 0,
         }
+    }
+
+    /// The same for a viewer that has pictures up to the newest one: what it
+    /// gets again lies between that and the next.
+    pub fn again(now: Time, keyframe: Place, newest: Place, clock_rate: u32) -> Self {
+        let span_max = units(CATCH_UP_AGAIN_SPAN, clock_rate);
+        let factor = factor(keyframe, newest, span_max);
+        CatchUp {
+            ahead: span_max.saturating_add(1),
+            factor: factor.clamp(1, FACTOR_AGAIN_MAX),
+            ..CatchUp::new(now, keyframe, newest, clock_rate)
+        }
+    }
+
+    /// Whether the viewer may begin again: it is live, and, but for the first
+    /// time, not only just. Who lost the first packets of all learns of nothing
+    /// to ask for, and should not look at nothing for long.
+    pub fn may_begin_again(&self, now: Time) -> bool {
+        let is_first = self.ahead == 0;
+        let is_time = is_first || now.since(self.began) >= CATCH_UP_AGAIN_INTERVAL;
+        self.next.is_none() && is_time
     }
 
     /// When the next burst is due; `None` once the viewer is live.
@@ -105,12 +132,29 @@ impl CatchUp {
     /// the same packet, sent first or again.
     pub fn timestamp_of(&self, ext_seq: u64, timestamp: u32) -> u32 {
         let behind = self.end_timestamp.wrapping_sub(timestamp);
-        if ext_seq > self.end || behind as i32 <= 0 {
+        let after = ext_seq.saturating_sub(self.end);
+        // The rest of the newest picture may come later.
+        let is_kept = after == 0 && behind as i32 >= 0;
+        let is_rest = behind == 0 && after < RTX_WINDOW_PACKETS_MAX as u64;
+        if !is_kept && !is_rest {
             return timestamp;
         }
         let squeezed = behind.checked_div(self.factor).unwrap_or(behind);
-        self.end_timestamp.wrapping_sub(squeezed)
+        let end = self.end_timestamp.wrapping_add(self.ahead);
+        end.wrapping_sub(squeezed)
     }
+}
+
+fn units(span: Span, clock_rate: u32) -> u32 {
+    let units = u64::from(clock_rate) * span.as_ms() / 1_000;
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+/// What brings the time from one to the other within `span_max`. A clock that
+/// was set back has nothing to squeeze.
+fn factor(keyframe: Place, newest: Place, span_max: u32) -> u32 {
+    let span = newest.timestamp.wrapping_sub(keyframe.timestamp) as i32;
+    span.max(0).unsigned_abs().div_ceil(span_max.max(1))
 }
 
 #[cfg(test)]
@@ -159,6 +203,39 @@ mod tests {
                 assert_eq!(sent(live), timestamp(live), "live keeps its own");
             }
         }
+    }
+
+    #[test]
+    fn what_is_sent_again_lies_between_two_live_pictures() {
+        for (frames, step) in [(360, 3_000), (720, 1_500), (2, 3_000), (0, 3_000)] {
+            let (_, timestamp) = catch_up(frames, step);
+            let (newest, next) = (KEY + frames, KEY + frames + 1);
+            let place = |ext_seq| place(ext_seq, timestamp(ext_seq));
+            let again = CatchUp::again(Time::ZERO, place(KEY), place(newest), 90_000);
+            let sent = |ext_seq| again.timestamp_of(ext_seq, timestamp(ext_seq));
+            assert!(sent(KEY).wrapping_sub(timestamp(newest)) as i32 > 0);
+            for ext_seq in KEY..=newest {
+                let apart = sent(ext_seq + 1).wrapping_sub(sent(ext_seq)) as i32;
+                assert!(apart > 0, "{frames} of {step}: {apart} at {ext_seq}");
+            }
+            assert_eq!(sent(next), timestamp(next), "live keeps its own");
+            let rest = again.timestamp_of(next, timestamp(newest));
+            assert_eq!(rest, sent(newest), "a picture has one timestamp");
+        }
+    }
+
+    #[test]
+    fn a_viewer_begins_again_when_live_and_not_too_often() {
+        let (mut first, _) = catch_up(3, 3_000);
+        let later = Time::ZERO + CATCH_UP_AGAIN_INTERVAL;
+        assert!(!first.may_begin_again(later), "it is not through yet");
+        while first.step(KEY + 3, 4_096).is_some() {}
+        assert!(first.may_begin_again(Time::ZERO));
+        let (key, newest) = (place(KEY, 0), place(KEY + 3, 9_000));
+        let mut second = CatchUp::again(Time::ZERO, key, newest, 90_000);
+        while second.step(KEY + 3, 4_096).is_some() {}
+        assert!(!second.may_begin_again(Time::ZERO));
+        assert!(second.may_begin_again(later));
     }
 
     #[test]

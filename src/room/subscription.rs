@@ -137,6 +137,32 @@ impl Subscription {
         }
     }
 
+    /// The viewer cannot decode what it has and nobody can be asked for a key
+    /// frame: it gets the newest one kept, and what followed, under new numbers.
+    pub fn begin_again(&mut self, now: Time, publication: &Publication) {
+        let Some(video) = self.track_mut(Kind::Video) else {
+            return;
+        };
+        let may = video.catch_up.as_ref();
+        if may.is_some_and(|catch_up| !catch_up.may_begin_again(now)) {
+            return;
+        }
+        let (Some(munger), Some((keyframe, newest))) =
+            (&mut video.munger, publication.latest_keyframe(now))
+        else {
+            return;
+        };
+        let catch_up = CatchUp::again(now, keyframe, newest, video.spec.clock_rate);
+        let first = catch_up.timestamp_of(keyframe.ext_seq, keyframe.timestamp);
+        // The gap that leaves the offset as it is: live pictures keep their time.
+        let theirs = first.wrapping_add(munger.timestamp_offset());
+        let gap = theirs.wrapping_sub(munger.newest_timestamp());
+        if gap as i32 > 0 {
+            munger.switch(keyframe.ext_seq, first, gap);
+            video.catch_up = Some(catch_up);
+        }
+    }
+
     /// Where video is on its way from a key frame kept, if it began with one.
     pub fn catch_up(&mut self) -> Option<&mut CatchUp> {
         self.track_mut(Kind::Video)?.catch_up.as_mut()
