@@ -309,6 +309,10 @@ pub const CONNECTIONS_PER_CORE_MAX: usize = 8_192;
 /// Bytes one read of a connection takes; a larger message comes in several.
 pub const CONNECTION_READ_BYTES: usize = 4_096;
 
+/// Bytes one read of an RTMP encoder takes, so that most pictures at 10 Mbit/s
+/// come in one. Only who has sent as much on such a port gets that buffer.
+pub const CONNECTION_STREAM_READ_BYTES: usize = 64 << 10;
+
 /// Bytes waiting to be written to one connection beyond the kernel's own
 /// buffer. A room's whole state is some 100 KiB; whoever is 1 MiB behind on
 /// signalling is not reading.
@@ -383,3 +387,208 @@ pub const SHELF_FILE_MAX_BYTES: usize = 16 << 20;
 pub const SHELF_CACHE_MAX_BYTES: usize = 64 << 20;
 
 const _: () = assert!(SHELF_FILE_MAX_BYTES <= SHELF_CACHE_MAX_BYTES);
+
+/// Most `transcode_threads`: one thread converts some 50 streams of sound in
+/// real time, so this is more than any host's RTMP clients need.
+pub const TRANSCODE_THREADS_MAX: usize = 64;
+
+/// Values in one call of a Flash room client: a command has fewer than ten.
+pub const FLASH_CALL_VALUES_MAX: usize = 256;
+
+/// Bytes written to one RTMP player and not yet known to have left, beyond
+/// which more waits in the core. Half of what the driver queues at most, so
+/// that the driver never cuts a player off; half a second at 4 Mbit/s.
+pub const OUTLET_UNREAD_MAX_BYTES: usize = 256 << 10;
+
+/// Bytes of a message written to an RTMP player at once, as with bodies over
+/// HTTP: a key frame of a large screen is longer than the driver queues.
+pub const OUTLET_PIECE_BYTES: usize = 64 << 10;
+
+/// Answers to an RTMP player that wait for the message being written: one each
+/// time it is heard, a handful in the second that a large picture takes.
+pub const OUTLET_ANSWERS_MAX: usize = 256;
+
+/// Bytes that wait for one RTMP player who reads slowly: a whole GOP cache for
+/// a late one, and as much of what comes meanwhile. The bodies are shared by
+/// all players of a core, so this is rarely memory of its own.
+pub const OUTLET_BACKLOG_MAX_BYTES: usize = 16 << 20;
+
+/// An encoder that sent nothing for this long gives its name up to whoever
+/// publishes under it.
+pub const INGEST_SILENCE_MAX: Span = Span::from_secs(2);
+
+/// How long the viewers of an encoder whose connection broke wait for it: OBS
+/// and its like are back after two seconds.
+pub const INGEST_LINGER: Span = Span::from_secs(5);
+
+/// What a message that waits costs beside its bytes: its place in the queue and
+/// its share in what the bytes are kept in.
+pub const OUTLET_ENTRY_BYTES: usize = 64;
+
+/// Plays one connection of an encoder or player may have: one each, and a few
+/// for a wall of pictures. Members count theirs with [`MEMBER_STREAMS_MAX`].
+pub const PLAYER_STREAMS_MAX: usize = 16;
+
+/// How far ahead of the time that passes sound may claim to be and still be
+/// converted: a stream that is caught up with, not hours of silence to fill.
+pub const CONVERSION_AHEAD_MAX: Span = Span::from_secs(10);
+
+/// Between two conversions of one stream's sound begun: each makes a decoder
+/// and an encoder.
+pub const CONVERSION_INTERVAL: Span = Span::from_ms(200);
+
+/// An RTMP player who takes nothing for this long is disconnected.
+pub const PLAYER_STALL_MAX: Span = Span::from_secs(10);
+
+const _: () =
+    assert!(OUTLET_UNREAD_MAX_BYTES + OUTLET_PIECE_BYTES <= CONNECTION_QUEUE_MAX_BYTES / 2);
+/// Largest RTMP message: a key frame of a 20 Mbit/s encoder is about 1 MB. The
+/// wire could say 16 MiB.
+pub const RTMP_MESSAGE_MAX_BYTES: usize = 4 << 20;
+
+/// Bytes of unfinished messages one RTMP connection may hold on all its chunk
+/// streams: one of the largest, and others interleaved with it.
+pub const RTMP_ASSEMBLY_MAX_BYTES: usize = RTMP_MESSAGE_MAX_BYTES + (1 << 20);
+
+/// Chunk streams of one RTMP connection. Clients use three to eight; the wire
+/// could name 65,600, and every chunk searches them all.
+pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
+
+const _: () = assert!(RTMP_MESSAGE_MAX_BYTES < 1 << 24);
+
+/// Nesting of values in one AMF message, references followed. Commands nest
+/// twice, a room application's payload five times, `onMetaData` with cue points
+/// four times.
+pub const AMF_DEPTH_MAX: usize = 32;
+
+/// Values and names in one AMF message, references written out. The longest
+/// honest one is `onMetaData` of a file sent live, with a time and a position
+/// for each of its key frames: 14,400 numbers for four hours of 2 s groups.
+/// Costs at most 56 bytes each until the message is done with.
+pub const AMF_VALUES_MAX: usize = 32_768;
+
+/// Text copied out of one AMF message, references written out. Honest long
+/// text is XMP metadata, which passes 64 KiB now and then.
+pub const AMF_TEXT_MAX_BYTES: usize = 256 * 1_024;
+/// NAL units of one access unit. Encoders that cut slices to a packet's size
+/// make some 400 of a 500 kB key frame; a megabyte of one-byte units would cost
+/// 200,000 packets.
+pub const NAL_UNITS_MAX: usize = 1_024;
+
+/// Payload of one RTP packet this server makes of H.264. With the RTP header
+/// (12), header extensions (20), the OSN of a retransmission (2) and SRTP's
+/// tail it fills what IPv6's least MTU leaves a UDP datagram, and so also a
+/// train's segment.
+pub const H264_PAYLOAD_MAX_BYTES: usize = 1_178;
+
+const _: () = assert!(H264_PAYLOAD_MAX_BYTES + 12 + 20 + 2 + SRTP_TAIL_MAX_BYTES <= 1_280 - 48);
+const _: () = assert!(16 * (1_280 - 48) <= TRAIN_MAX_BYTES);
+
+/// Bytes of G.711 in one packet this server makes: 20 ms, what every peer's
+/// jitter buffer is used to.
+pub const G711_PACKET_MAX_BYTES: usize = 160;
+
+/// Parameter sets of one kind in use at a time. Encoders send one or two of
+/// each; the set ids would allow 32 and 256.
+pub const PARAMETER_SETS_MAX: usize = 16;
+
+/// Bytes of one parameter set: a length field of the decoder configuration
+/// record holds 65,535, real ones with scaling lists stay under 500.
+pub const PARAMETER_SET_MAX_BYTES: usize = 4 * 1_024;
+
+/// Packets one reorder buffer holds behind a gap: a second of a 9 Mbit/s
+/// publisher, 1.5 MB, held only while something is missing.
+pub const REORDER_PACKETS_MAX: usize = 1_024;
+
+/// How long a track played by RTMP waits for a missing packet: a round trip or
+/// two of a retransmission, well below what a player buffers anyway.
+pub const REORDER_WAIT_PLAYER: Span = Span::from_ms(200);
+
+/// One frame put together from packets, and as much of one message. A key frame
+/// of a 4K screen is 1 to 2 MB.
+pub const FRAME_MAX_BYTES: usize = 4 << 20;
+
+/// Frames kept for late RTMP players since the last key frame, in bytes: 10 s
+/// (the usual default of encoders) at 6 Mbit/s.
+pub const GOP_CACHE_MAX_BYTES: usize = 8 << 20;
+
+/// The same in time: beyond it a new player would see old pictures run by for
+/// longer than the next key frame takes.
+pub const GOP_CACHE_MAX_MS: u64 = 12_000;
+
+/// The same in frames: 12 s of 120 pictures and 100 audio frames a second.
+pub const GOP_CACHE_FRAMES_MAX: usize = 12 * 220;
+
+/// Time and pictures without a sign of B-frames after which a publication
+/// counts as free of them: two key frame intervals of the usual encoders.
+pub const B_FRAMES_GONE: Span = Span::from_secs(10);
+pub const B_FRAMES_GONE_PICTURES: u32 = 60;
+
+/// Largest RTMP command: a chat message of [`CHAT_TEXT_MAX_BYTES`] in its
+/// envelope. Others stay below 2 KiB.
+pub const RTMP_COMMAND_MAX_BYTES: usize = CHAT_TEXT_MAX_BYTES + 16 * 1_024;
+
+/// Media messages for a stream that is not published before the peer is given
+/// up: ten seconds of a stream whose end crossed them on the way.
+pub const RTMP_STRAY_MEDIA_MAX: u32 = 1_024;
+
+/// An RTMP client must have finished the handshake and said `connect` this long
+/// after its connection was accepted, as with [`HTTP_HEAD_MAX`].
+pub const RTMP_CONNECT_MAX: Span = Span::from_secs(10);
+
+/// Messages of one RTMP client per second, parts of aggregates among them: a
+/// stream of 120 pictures a second with its sound has 220, so that one sent 15
+/// times as fast as it plays still passes.
+pub const RTMP_MESSAGES_PER_S: u64 = 4_000;
+
+/// And at once: half a minute of an ordinary stream, after its line stood
+/// still. One read of a connection could hold 30,000 otherwise.
+pub const RTMP_MESSAGES_BURST: u64 = 4_096;
+
+/// Bytes an RTMP client may send behind its `connect` before that is answered:
+/// a few commands, as much as one read of its connection gives.
+pub const RTMP_HELD_MAX_BYTES: usize = 64 * 1_024;
+
+/// Silence after which an RTMP client is asked whether it is there. A player
+/// says nothing of its own accord.
+pub const RTMP_PING_INTERVAL: Span = Span::from_secs(20);
+
+/// Silence that ends an RTMP connection: two pings were not answered.
+pub const RTMP_IDLE_MAX: Span = Span::from_secs(60);
+
+/// Payload bytes of the chunks this server sends. Every player takes 4,096;
+/// at it chunk headers are 0.02 % of the stream.
+pub const RTMP_CHUNK_BYTES: usize = 4_096;
+
+/// Bytes of an RTMP client between acknowledgements, and announced as the
+/// bandwidth to it: some seconds of a stream, as other servers have it.
+pub const RTMP_WINDOW_BYTES: u32 = 2_500_000;
+
+const _: () = assert!(RTMP_COMMAND_MAX_BYTES < RTMP_MESSAGE_MAX_BYTES);
+/// Missing audio a transcoder fills, in ticks of 48 kHz: one second, longer
+/// than the pauses of discontinuous transmission (400 ms). Longer ones are
+/// jumped over, as no listener waits for them.
+pub const AUDIO_GAP_FILLED_MAX_TICKS: i64 = 48_000;
+
+/// Bits per second of an Opus stream we encode: below, speech suffers; above,
+/// nothing gains.
+pub const OPUS_BITRATE_MIN_BPS: u32 = 16_000;
+pub const OPUS_BITRATE_MAX_BPS: u32 = 256_000;
+
+/// Bits per second of an AAC-LC stream we encode. The most a mono frame may
+/// hold is 288,000 (6,144 bits per 1,024 samples, ISO 14496-3 section 4.5.3).
+pub const AAC_BITRATE_MIN_BPS: u32 = 32_000;
+pub const AAC_BITRATE_MAX_BPS: u32 = 256_000;
+
+/// Largest frame a transcoder takes: an AAC access unit of eight channels at
+/// 6,144 bits each, above the longest Opus packet (RFC 6716 section 3.2.5 R5:
+/// 1,275 bytes a frame and seldom more than one).
+pub const AUDIO_FRAME_MAX_BYTES: usize = 8 * 6_144 / 8;
+
+/// Frames one core may have waiting for the transcode worker: two seconds of
+/// ten streams. Beyond, the oldest is worthless.
+pub const TRANSCODE_QUEUE_MAX: usize = 1_024;
+
+/// Streams transcoded at once for one core. Each takes up to a percent of a CPU
+/// and 400 kB.
+pub const TRANSCODERS_PER_CORE_MAX: usize = 256;

@@ -45,7 +45,7 @@ fn nal_type(unit: &[u8]) -> Option<u8> {
 
 /// The NAL units of a STAP-A (RFC 6184 section 5.7.1); `None` unless every
 /// length is at least one and the last unit ends with the payload.
-fn aggregated(payload: &[u8]) -> Option<Units<'_>> {
+pub fn aggregated(payload: &[u8]) -> Option<Units<'_>> {
     let units = Units {
         rest: payload.get(1..)?,
     };
@@ -56,7 +56,7 @@ fn aggregated(payload: &[u8]) -> Option<Units<'_>> {
 
 /// Walks length-prefixed units; stops where one is empty or too long.
 #[derive(Clone)]
-struct Units<'a> {
+pub struct Units<'a> {
     rest: &'a [u8],
 }
 

@@ -1,11 +1,17 @@
 //! Pure parsing and serialising: bytes in, borrowed views out. No state, no time.
 
+pub mod amf;
+pub mod bits;
 pub mod bytes;
 pub mod codec;
 pub mod demux;
+pub mod flv;
 pub mod h264;
+pub mod h264_sps;
 pub mod http;
+pub mod nal;
 pub mod rtcp;
+pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
 pub mod stun;

@@ -26,15 +26,21 @@ pub fn frame_size(payload: &[u8]) -> Option<(u16, u16)> {
     Some((width, height))
 }
 
+/// What a payload carries of a frame: whether the frame begins in it (S=1,
+/// PID=0, RFC 7741 section 4.2), and the bytes behind the descriptor. `None`
+/// when the descriptor is cut off.
+pub fn part(payload: &[u8]) -> Option<(bool, &[u8])> {
+    let descriptor = u8_at(payload, 0)?;
+    let begins = descriptor & 0x17 == 0x10;
+    Some((begins, payload.get(descriptor_len(payload)?..)?))
+}
+
 /// The frame's bytes, when a key frame begins here.
 fn keyframe(payload: &[u8]) -> Option<&[u8]> {
-    let descriptor = u8_at(payload, 0)?;
-    let start_of_partition = descriptor & 0x10 != 0;
-    let partition = descriptor & 0x07;
-    if !start_of_partition || partition != 0 {
+    let (begins, frame) = part(payload)?;
+    if !begins {
         return None;
     }
-    let frame = payload.get(descriptor_len(payload)?..)?;
     let inter_frame = u8_at(frame, 0)? & 0x01 != 0;
     (!inter_frame).then_some(frame)
 }
