@@ -8,6 +8,7 @@ pub mod keyframe;
 pub mod munger;
 pub mod nack;
 pub mod reception;
+pub mod rtmp;
 pub mod rtx_window;
 pub mod srtp;
 pub mod tls;

@@ -10,6 +10,7 @@ pub mod net;
 pub mod oracle;
 pub mod peer_connection;
 pub mod publisher;
+pub mod rtmp_client;
 pub mod sdp;
 pub mod trace;
 mod turn;
