@@ -1,5 +1,6 @@
 //! Protocol state machines: told the time, they answer with values.
 
+pub mod audio;
 pub mod b_frames;
 pub mod bitrate;
 pub mod depacketise;
