@@ -87,6 +87,38 @@ fn a_long_message_comes_whole_and_in_order() {
 }
 
 #[test]
+fn what_an_encoder_sends_in_pieces_comes_whole_and_in_order() {
+    for backend in BOTH {
+        let mut settings = settings(backend, 1);
+        settings.rtmp_port = Some(0);
+        let (running, seen) = serve(&settings);
+        let stream = connect_to(running.bound().rtmp.unwrap());
+        let mut reader = stream.try_clone().unwrap();
+        let message: Vec<u8> = (0..600_000_u32).map(|n| (n * 7 / 5) as u8).collect();
+        let sent = message.clone();
+        let writer = std::thread::spawn(move || {
+            // Some right after each other, some with time between them.
+            for (number, piece) in sent.chunks(3_001).enumerate() {
+                (&stream).write_all(piece).unwrap();
+                if number % 5 == 0 {
+                    std::thread::sleep(Duration::from_micros(700));
+                }
+            }
+            stream
+        });
+        let mut got = vec![0; message.len()];
+        reader.read_exact(&mut got).unwrap();
+        assert!(got == message, "{backend:?}");
+        let mut stream = writer.join().unwrap();
+        ask(&mut stream, "still there?");
+        drop((stream, reader));
+        let ended = || *seen.closed.lock().unwrap() == [CloseCause::Ended];
+        assert!(within(PATIENCE, ended), "{backend:?}");
+        running.stop().unwrap();
+    }
+}
+
+#[test]
 fn a_reader_too_slow_is_cut_and_others_are_not() {
     for backend in BOTH {
         let (running, seen) = serve(&settings(backend, 1));

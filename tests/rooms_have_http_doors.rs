@@ -65,6 +65,8 @@ impl House {
             rules: rules.clone(),
             video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
             max_bitrate_kbps: None,
+            opus_bitrate_bps: 64_000,
+            aac_bitrate_bps: 96_000,
             keep_alive: KeepAlive {
                 interval: Span::from_secs(2),
                 probes: 3,

@@ -55,6 +55,8 @@ impl House {
             rules,
             video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
             max_bitrate_kbps: None,
+            opus_bitrate_bps: 64_000,
+            aac_bitrate_bps: 96_000,
             keep_alive: KeepAlive {
                 interval: Span::from_secs(5),
                 probes: 3,

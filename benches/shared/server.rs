@@ -70,6 +70,8 @@ impl Server {
             identity: identity.clone(),
             video_codecs: vec![VideoCodec::Vp8],
             max_bitrate_kbps: None,
+            opus_bitrate_bps: 64_000,
+            aac_bitrate_bps: 96_000,
             tls: None,
             rules: Rules::default(),
             keep_alive: KeepAlive {

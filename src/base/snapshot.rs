@@ -101,6 +101,8 @@ pub struct Counters {
     /// their receiving was settled before.
     pub catch_up_packets_sent: u64,
     pub connections_accepted: u64,
+    /// Frames of sound converted to another codec.
+    pub transcoded_frames: u64,
     pub turns: u64,
     /// Datagrams and packets dropped, by reason, in the order of [`Drop::ALL`].
     pub drops: [u64; Drop::ALL.len()],
@@ -151,10 +153,14 @@ pub enum Drop {
     MailboxFull,
     /// A publisher's packet with nobody to forward it to.
     NoSubscriber,
+    /// What waited for an RTMP player that reads slowly, each time as a whole.
+    PlayerSlow,
+    /// Sound that was not converted in time.
+    TranscoderBehind,
 }
 
 impl Drop {
-    pub const ALL: [Drop; 21] = [
+    pub const ALL: [Drop; 23] = [
         Drop::UnknownSource,
         Drop::Malformed,
         Drop::StunUnauthenticated,
@@ -176,6 +182,8 @@ impl Drop {
         Drop::ReceiveFull,
         Drop::MailboxFull,
         Drop::NoSubscriber,
+        Drop::PlayerSlow,
+        Drop::TranscoderBehind,
     ];
 
     /// The `reason` label in metrics.
@@ -202,6 +210,8 @@ impl Drop {
             Drop::ReceiveFull => "receive_full",
             Drop::MailboxFull => "mailbox_full",
             Drop::NoSubscriber => "no_subscriber",
+            Drop::PlayerSlow => "player_slow",
+            Drop::TranscoderBehind => "transcoder_behind",
         }
     }
 }
@@ -242,6 +252,11 @@ pub struct Gauges {
     pub timers: u64,
     pub trains_free: u64,
     pub mail_backlog: u64,
+    /// Streams published and played over RTMP.
+    pub rtmp_publishers: u64,
+    pub rtmp_players: u64,
+    /// Streams of sound being converted.
+    pub transcoders: u64,
 }
 
 /// Counts in powers of two: bucket `i` holds values up to `2^i`, the last all others.

@@ -11,6 +11,7 @@ use crate::base::trains::Trains;
 use crate::base::snapshot::ServerSnapshot;
 pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
+use crate::core::transcode::{TranscodeJob, Transcoded};
 use crate::ops::event::Event;
 use crate::proto::tls;
 
@@ -55,7 +56,10 @@ pub enum Input<'a> {
     /// What the time of day is now, told every now and then: it may have been
     /// set since the start, or have stood still with the machine.
     WallClock { unix_us: u64 },
-    /// The certificate of [`Door::Tls`] was replaced; connections from now on
+    /// Sound of [`Outbox::transcodes`] is converted, in the order it was asked
+    /// for, or cannot be.
+    Transcoded(Transcoded),
+    /// The certificate of the TLS doors was replaced; connections from now on
     /// get this one.
     Certificate(tls::Identity),
 }
@@ -67,6 +71,20 @@ pub enum Door {
     Plain,
     /// `wss.port`: the same inside TLS.
     Tls,
+    /// `rtmp.port`.
+    Rtmp,
+    /// `rtmps.port`: RTMP inside TLS.
+    Rtmps,
+}
+
+impl Door {
+    pub fn is_tls(self) -> bool {
+        matches!(self, Door::Tls | Door::Rtmps)
+    }
+
+    pub fn is_rtmp(self) -> bool {
+        matches!(self, Door::Rtmp | Door::Rtmps)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +148,8 @@ pub struct Outbox {
     /// backlog and refuses new work while it is long.
     pub mail: Vec<(CoreId, Mail)>,
     pub events: Vec<Event>,
+    /// Sound to convert off the turn.
+    pub transcodes: Vec<TranscodeJob>,
     pub renders: Vec<Render>,
 }
 
@@ -142,6 +162,7 @@ impl Outbox {
             drains: Vec::new(),
             mail: Vec::new(),
             events: Vec::new(),
+            transcodes: Vec::new(),
             renders: Vec::new(),
         }
     }
@@ -167,6 +188,8 @@ pub struct TurnReport {
     pub send_full: u32,
     /// Datagrams not sent for any other error.
     pub send_failed: u32,
+    /// Frames of sound not converted, because the worker was behind.
+    pub transcodes_dropped: u32,
     /// Times the receive ring ran out of buffers.
     pub receive_exhausted: u32,
     /// Datagrams received that can be none of ours: too long, or without

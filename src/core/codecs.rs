@@ -14,7 +14,7 @@ use crate::ops::event::{Event, RepublishWish};
 use crate::room::notice::Notice;
 use crate::room::roster::StreamRole;
 use crate::signal::negotiate::{self, PublishedTracks, Receivable};
-use crate::wire::codec::VideoCodec;
+use crate::wire::codec::{AudioCodec, VideoCodec};
 use crate::wire::sdp::{MediaKind, SessionOffer};
 
 /// A codec as the configuration names it.
@@ -76,6 +76,18 @@ impl Decoders {
         let known = Known {
             receivable,
             by_play,
+        };
+        self.0.insert(login.to_string(), known);
+    }
+
+    /// Who plays over RTMP decodes H.264; no player of VP8 is known there.
+    pub fn note_rtmp(&mut self, login: &str) {
+        let known = Known {
+            receivable: Receivable {
+                video: vec![VideoCodec::H264],
+                audio: vec![AudioCodec::Opus],
+            },
+            by_play: true,
         };
         self.0.insert(login.to_string(), known);
     }

@@ -10,8 +10,10 @@ use crate::base::time::Time;
 use crate::core::border::{CloseCause, ConnectionId, Door, Outbox};
 use crate::core::http::Exchange;
 use crate::core::machine::{Core, Timer};
+use crate::core::rtmp::RtmpEnd;
 use crate::core::web::WsSession;
 use crate::ops::event::Event;
+use crate::proto::rtmp;
 use crate::proto::tls::{Progress, Tls};
 
 pub(super) struct Connection {
@@ -24,6 +26,7 @@ pub(super) struct Connection {
 pub(super) enum Stage {
     Http(Exchange),
     Session(Box<WsSession>),
+    Rtmp(Box<RtmpEnd>),
     /// Only the driver's `Closed` is still to come.
     Closing,
 }
@@ -44,17 +47,20 @@ impl Core {
         out: &mut Outbox,
     ) {
         self.counters.connections_accepted += 1;
-        let tls = match (door, &self.tls) {
-            (Door::Plain, _) => None,
-            (Door::Tls, Some(identity)) => Tls::new(identity).map(Box::new),
-            (Door::Tls, None) => None,
-        };
-        let refused = door == Door::Tls && tls.is_none();
+        let identity = self.tls.as_ref().filter(|_| door.is_tls());
+        let tls = identity.and_then(Tls::new).map(Box::new);
+        let refused = door.is_tls() && tls.is_none();
         let max = self.setup.rules.connections_per_address;
         let few = self.open_connections.add(peer.ip(), max);
         let connection = Connection {
             peer,
-            stage: Stage::Http(Exchange::new(now + HTTP_HEAD_MAX)),
+            stage: match door.is_rtmp() {
+                true => Stage::Rtmp(Box::new(RtmpEnd::new(rtmp::Session::new(
+                    now,
+                    &mut self.noise,
+                )))),
+                false => Stage::Http(Exchange::new(now + HTTP_HEAD_MAX)),
+            },
             tls,
             armed: None,
         };
@@ -100,6 +106,7 @@ impl Core {
                 end.ws.feed(bytes);
                 self.poll_session(now, id, out);
             }
+            Some(Stage::Rtmp(_)) => self.read_rtmp(now, id, bytes, out),
             Some(Stage::Closing) | None => {}
         }
     }
@@ -129,12 +136,17 @@ impl Core {
 
     /// Everything written to the connection has left.
     pub(super) fn drained(&mut self, now: Time, id: ConnectionId, out: &mut Outbox) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && let Stage::Http(exchange) = &mut connection.stage
-        {
-            exchange.deadline = now + HTTP_STALL_MAX;
-            self.write_on(now, id, out);
-            self.rearm_connection(id);
+        match self.connections.get_mut(&id).map(|c| &mut c.stage) {
+            Some(Stage::Http(exchange)) => {
+                exchange.deadline = now + HTTP_STALL_MAX;
+                self.write_on(now, id, out);
+                self.rearm_connection(id);
+            }
+            Some(Stage::Rtmp(end)) => {
+                end.outlet.drained();
+                self.pump_player(now, id, out);
+            }
+            Some(Stage::Session(_) | Stage::Closing) | None => {}
         }
     }
 
@@ -166,6 +178,7 @@ impl Core {
         match &mut connection.stage {
             Stage::Http(exchange) if now >= exchange.deadline => self.give_up_http(id, out),
             Stage::Session(_) => self.wake_session(now, id, out),
+            Stage::Rtmp(_) => self.wake_rtmp(now, id, out),
             Stage::Http(_) | Stage::Closing => {}
         }
         self.rearm_connection(id);
@@ -178,6 +191,7 @@ impl Core {
         let due = match &connection.stage {
             Stage::Http(exchange) => exchange.deadline,
             Stage::Session(end) => end.session.deadline(),
+            Stage::Rtmp(end) => end.deadline(),
             Stage::Closing => return,
         };
         if connection.armed.is_none_or(|armed| due < armed) {

@@ -163,9 +163,16 @@ impl Core {
                 max => max,
             },
         };
+        // A session is one member: its end, and what it says, are of one login.
+        if self.login_of(room, from).is_some_and(|own| own != login) {
+            return Some(info::LOGIN_IN_USE);
+        }
+        let is_encoder = self.is_held_by_encoder(room, login);
         let roster = &mut self.rooms.get_mut(room)?.roster;
-        if let Some(holder) = roster.session_of(login).filter(|s| !s.has_socket()) {
-            // Its transport says whether it is there, not a socket.
+        if let Some(holder) = roster.session_of(login)
+            && (!holder.has_socket() || is_encoder)
+        {
+            // Its media says whether it is there, not a ping.
             roster.seen(now, holder);
         }
         let presented = presented_token.as_deref();

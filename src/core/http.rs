@@ -12,7 +12,7 @@ use crate::base::limits::{
 };
 use crate::base::time::Time;
 use crate::core::border::{ConnectionId, Outbox, Render, RenderForm, Rendered};
-use crate::core::connection::Stage;
+use crate::core::connection::{Connection, Stage};
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, Moderation};
 use crate::core::whip;
@@ -480,8 +480,8 @@ impl Core {
 
     /// Too many connections of one address.
     pub(super) fn refuse_connection(&mut self, id: ConnectionId, out: &mut Outbox) {
-        let is_plain = self.connections.get(&id).is_some_and(|c| !c.is_tls());
-        if is_plain {
+        let is_plain = |c: &Connection| !c.is_tls() && matches!(c.stage, Stage::Http(_));
+        if self.connections.get(&id).is_some_and(is_plain) {
             self.say_status(id, 429, "too many connections from this address", out);
         }
         self.close(id, out);

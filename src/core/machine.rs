@@ -18,7 +18,7 @@ use crate::core::media::Media;
 use crate::core::rates::{OpenConnections, Rates};
 use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
-use crate::core::whip;
+use crate::core::{rtmp, whip};
 use crate::ops::event::Event;
 use crate::proto::dtls::Identity;
 use crate::proto::tls;
@@ -41,6 +41,9 @@ pub struct Setup {
     pub rules: Rules,
     /// Video codecs by preference.
     pub video_codecs: Vec<VideoCodec>,
+    /// Of Opus made for browsers, and of AAC made for RTMP players.
+    pub opus_bitrate_bps: u32,
+    pub aac_bitrate_bps: u32,
     /// Ceiling for each publisher.
     pub max_bitrate_kbps: Option<u32>,
     pub keep_alive: KeepAlive,
@@ -58,7 +61,7 @@ pub struct Core {
     pub(super) secret: Secret,
     pub(super) noise: Noise,
     pub(super) connections: Map<ConnectionId, Connection>,
-    /// What connections of [`Door::Tls`] show; none while there is no such port.
+    /// What connections of TLS doors show; none while there is no such port.
     pub(super) tls: Option<tls::Identity>,
     pub(super) rates: Rates,
     pub(super) open_connections: OpenConnections,
@@ -66,6 +69,7 @@ pub struct Core {
     wall_clock: (Time, u64),
     pub(super) rooms: Map<String, Room>,
     pub(super) whip: whip::Sessions,
+    pub(super) seats: rtmp::Seats,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
     fired: Vec<Timer>,
@@ -87,6 +91,8 @@ pub struct Core {
 pub(super) enum Timer {
     Peer(Key<Peer>, Time),
     Connection(ConnectionId, Time),
+    /// A publisher whose connection is gone is given up.
+    Ingest(Key<rtmp::IngestSeat>),
 }
 
 impl Core {
@@ -103,6 +109,7 @@ impl Core {
             wall_clock: (Time::ZERO, setup.unix_us_at_zero),
             rooms: Map::default(),
             whip: whip::Sessions::default(),
+            seats: rtmp::Seats::new(),
             media: Media::new(),
             wheel: Wheel::new(now),
             fired: Vec::new(),
@@ -127,6 +134,12 @@ impl Core {
     /// of the time of day.
     pub(super) fn wall(&self, now: Time) -> Ntp {
         Ntp::from_unix_us(self.setup.unix_us_at_zero).plus(now.since(Time::ZERO))
+    }
+
+    /// The same in microseconds since 1970.
+    pub(super) fn wall_us(&self, now: Time) -> u64 {
+        let since_start = now.since(Time::ZERO).as_us();
+        self.setup.unix_us_at_zero.saturating_add(since_start)
     }
 
     pub(super) fn id(&self) -> CoreId {
@@ -225,6 +238,15 @@ impl Core {
             Mail::Moderated { connection, found } => self.moderated(now, connection, found, out),
             Mail::Whip { from, request } => self.whip(now, from, request, out),
             Mail::Whipped { connection, reply } => self.whipped(now, connection, reply, out),
+            Mail::Rtmp { from, request } => self.rtmp_request(now, from, request, out),
+            Mail::RtmpReply {
+                connection,
+                media_session_id,
+                reply,
+            } => self.rtmp_reply(now, connection, &media_session_id, reply, out),
+            Mail::RtmpMedia(media) => self.rtmp_media(now, media, out),
+            Mail::RtmpWantsKey(feed) => self.rtmp_wants_key(now, feed),
+            Mail::RtmpTag { feed, tag } => self.play_tag(now, feed, &tag, out),
             Mail::SnapshotRequest { ticket } => {
                 let snapshot = Box::new(self.snapshot(out));
                 self.post(from, Mail::Snapshot { ticket, snapshot }, out);
@@ -258,6 +280,7 @@ impl Machine for Core {
             Input::Drained { connection } => self.drained(now, connection, out),
             Input::WallClock { unix_us } => self.wall_clock = (now, unix_us),
             Input::Certificate(identity) => self.tls = Some(identity),
+            Input::Transcoded(done) => self.transcoded(now, done, out),
             Input::Bytes { connection, bytes } => self.read(now, connection, bytes, out),
             Input::Closed { connection, cause } => self.closed(connection, cause, out),
             Input::Mail { from, mail } => self.handle_mail(now, from, mail, out),
@@ -277,6 +300,7 @@ impl Machine for Core {
             match timer {
                 Timer::Peer(key, due) => self.wake_peer(now, key, due, out),
                 Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
+                Timer::Ingest(key) => self.give_up_ingest(now, key, out),
             }
             self.drain_local(now, out);
         }
@@ -301,6 +325,7 @@ impl Machine for Core {
         let drops = [
             (Drop::SendFull, report.send_full),
             (Drop::SendFailed, report.send_failed),
+            (Drop::TranscoderBehind, report.transcodes_dropped),
             (Drop::ReceiveExhausted, report.receive_exhausted),
             (Drop::ReceiveFull, report.kernel_dropped),
             (Drop::Malformed, report.unusable),

@@ -3,8 +3,9 @@
 
 use crate::base::snapshot::ServerSnapshot;
 use crate::core::border::{ConnectionId, CoreId};
-use crate::core::whip;
+use crate::core::{rtmp, whip};
 use crate::room::notice::Notice;
+use crate::room::rtmp::Tag;
 use crate::signal::session::RoomRequest;
 
 /// A session anywhere in the server.
@@ -87,6 +88,23 @@ pub enum Mail {
         connection: ConnectionId,
         reply: whip::Reply,
     },
+    /// A connection asks a room for an RTMP stream, at the room's home core.
+    Rtmp {
+        from: SessionRef,
+        request: rtmp::Request,
+    },
+    /// What the room says of it.
+    RtmpReply {
+        connection: ConnectionId,
+        media_session_id: String,
+        reply: rtmp::Reply,
+    },
+    /// A publisher's message, to the room's home core.
+    RtmpMedia(rtmp::Upstream),
+    /// A message for the receiving core's players of a feed.
+    RtmpTag { feed: rtmp::FeedRef, tag: Tag },
+    /// A player of the receiving core's feed waits for a key frame.
+    RtmpWantsKey(rtmp::FeedRef),
     /// Somebody asked for everybody's state.
     SnapshotRequest { ticket: u64 },
     Snapshot {

@@ -120,18 +120,19 @@ impl Core {
             .open_rtp(now, &header, bytes)
             .ok_or(Drop::NoKeys)?
             .map_err(drop_of)?;
-        let Role::Publisher(publication) = peer.role else {
+        let Role::Publisher(published) = peer.role else {
             return Err(Drop::UnknownStream);
         };
         let publication = self
             .media
             .publications
-            .get_mut(publication)
+            .get_mut(published)
             .ok_or(Drop::UnknownStream)?;
         let packet = bytes.get(..opened.len).ok_or(Drop::Malformed)?;
         self.counters.media_packets_received += 1;
         self.media_in_turn += 1;
         let arrived = publication.receive(now, &header, packet, opened.index);
+        let is_bridged = publication.is_bridged;
         if let Ok(arrived) = arrived {
             fanout::forward(
                 publication,
@@ -140,6 +141,9 @@ impl Core {
                 &mut out.trains,
                 &mut self.counters,
             );
+            if is_bridged {
+                self.bridge(now, published, arrived, out);
+            }
         }
         self.rearm_peer(now, key);
         arrived.map(|_| ())

@@ -11,9 +11,12 @@ pub mod mail;
 mod media;
 mod moderation;
 mod rates;
+pub mod rtmp;
 mod rules;
+mod sessions;
 mod stats;
 mod streams;
+pub mod transcode;
 mod web;
 pub mod whip;
 

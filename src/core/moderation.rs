@@ -85,8 +85,9 @@ impl Core {
         let Some(roster) = self.rooms.get(room).map(|room| &room.roster) else {
             return false;
         };
-        // Who has no socket cannot be asked.
+        // Who has no socket cannot be asked, nor can an encoder.
         let asked = roster.session_of(login).filter(|s| s.has_socket());
+        let asked = asked.filter(|_| !self.is_held_by_encoder(room, login));
         let Some(session) = asked else {
             return false;
         };

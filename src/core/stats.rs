@@ -85,6 +85,9 @@ impl Core {
                 timers: self.wheel.len() as u64,
                 trains_free: out.trains.free_slots() as u64,
                 mail_backlog: self.mail_backlog as u64,
+                rtmp_publishers: self.seats.ingests.len() as u64,
+                rtmp_players: self.seats.player_count() as u64,
+                transcoders: self.seats.converting.len() as u64,
             },
             rooms,
             turn_us: self.turn_us.clone(),
@@ -120,7 +123,10 @@ impl Core {
         stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
         participant: &mut ParticipantSnapshot,
     ) {
-        let Some(peer) = self.media.peers.get(stream.peer) else {
+        let Some(peer) = stream.peer else {
+            return self.add_rtmp_snapshot(stream, participant);
+        };
+        let Some(peer) = self.media.peers.get(peer) else {
             return;
         };
         let secured = peer.transport.secured();
@@ -136,7 +142,8 @@ impl Core {
                     status: if stream.live { "PUBLISHING" } else { "PENDING" },
                     srtp_profile,
                     dtls_version,
-                    viewers: publication.map_or(0, |p| p.viewers.len() as u32),
+                    viewers: publication.map_or(0, |p| p.viewers.len() as u32)
+                        + self.seats.listeners_of(*key),
                     tracks: publication.map(|p| p.snapshot()).unwrap_or_default(),
                 });
             }
@@ -154,6 +161,36 @@ impl Core {
         }
     }
 
+    /// A stream that an RTMP connection carries has no transport to tell of.
+    fn add_rtmp_snapshot(
+        &self,
+        stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
+        participant: &mut ParticipantSnapshot,
+    ) {
+        let name = stream.name.clone();
+        let media_session_id = stream.media_session_id.clone();
+        if stream.role == StreamRole::Play {
+            participant.plays.push(PlaySnapshot {
+                stream: name,
+                media_session_id,
+                status: "PLAYING",
+                ..PlaySnapshot::default()
+            });
+            return;
+        }
+        let publication = self.rtmp_publication(&stream.media_session_id);
+        let publication = publication.and_then(|key| self.media.publications.get(key));
+        let players = self.seats.listeners_of_ingest(&stream.media_session_id);
+        participant.streams.push(StreamSnapshot {
+            name,
+            media_session_id,
+            status: if stream.live { "PUBLISHING" } else { "PENDING" },
+            viewers: publication.map_or(0, |p| p.viewers.len() as u32) + players,
+            tracks: publication.map(|p| p.snapshot()).unwrap_or_default(),
+            ..StreamSnapshot::default()
+        });
+    }
+
     /// Whether everything this core ever handed out has come back: the oracle
     /// at the end of a simulation. Names what has not.
     pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
@@ -167,6 +204,7 @@ impl Core {
             ("snapshot requests", self.pending.waiting.len()),
         ]
         .into_iter()
+        .chain(self.seats.leftovers())
         .filter(|(_, left)| *left > 0)
         .collect()
     }

@@ -75,9 +75,9 @@ impl fmt::Display for Refused {
 }
 
 impl Stream<SessionRef> {
-    /// A play of nobody in the room.
+    /// A play of nobody in the room: the books name it by itself.
     pub(super) fn is_player(&self) -> bool {
-        self.role == StreamRole::Play && !self.session.has_socket()
+        self.role == StreamRole::Play && self.login == self.media_session_id
     }
 }
 
@@ -216,7 +216,7 @@ impl Core {
             let id = asked.media_session_id.clone();
             room.published.insert(id, published);
         }
-        self.add_stream(asked, peer, StreamRole::Publish);
+        self.add_stream(asked, Some(peer), StreamRole::Publish);
         Ok(sdp)
     }
 
@@ -238,11 +238,7 @@ impl Core {
             .published
             .get(&stream.media_session_id)
             .ok_or(info::STREAM_NOT_FOUND)?;
-        let publisher = self.media.peers.get(stream.peer);
-        let Some(Role::Publisher(publication)) = publisher.map(|peer| &peer.role) else {
-            return Err(Refused::Room(info::STREAM_NOT_FOUND));
-        };
-        let publication = *publication;
+        let publication = self.publication_of(stream).ok_or(info::STREAM_NOT_FOUND)?;
         let negotiated =
             negotiate::negotiate_play(offer, &published.tracks).map_err(Refused::Offer)?;
         let noise = &mut self.noise;
@@ -269,7 +265,7 @@ impl Core {
         if let Some(publication) = self.media.publications.get_mut(publication) {
             publication.viewers.push(peer);
         }
-        self.add_stream(asked, peer, StreamRole::Play);
+        self.add_stream(asked, Some(peer), StreamRole::Play);
         Ok(sdp)
     }
 
@@ -325,7 +321,18 @@ impl Core {
         Ok((key, negotiate::render_answer(negotiated, &local)))
     }
 
-    fn add_stream(&mut self, asked: Asked, peer: Key<Peer>, role: StreamRole) {
+    /// The publication behind a stream, once there is one.
+    pub(super) fn publication_of(&self, stream: &Stream<SessionRef>) -> Option<Key<Publication>> {
+        let Some(peer) = stream.peer else {
+            return self.rtmp_publication(&stream.media_session_id);
+        };
+        match self.media.peers.get(peer)?.role {
+            Role::Publisher(publication) => Some(publication),
+            Role::Viewer(_) => None,
+        }
+    }
+
+    pub(super) fn add_stream(&mut self, asked: Asked, peer: Option<Key<Peer>>, role: StreamRole) {
         if let Some(room) = self.rooms.get_mut(&asked.room) {
             room.roster.add_stream(Stream {
                 media_session_id: asked.media_session_id,
@@ -341,7 +348,7 @@ impl Core {
     }
 
     /// A short random name for RTCP (RFC 7022 section 4.2).
-    fn noise_name(&mut self) -> String {
+    pub(super) fn noise_name(&mut self) -> String {
         format!("{:016x}", self.noise.next_u64())
     }
 
@@ -398,7 +405,10 @@ impl Core {
                 }
             }
         }
-        self.remove_peer(stream.peer, out);
+        match stream.peer {
+            Some(peer) => self.remove_peer(peer, out),
+            None => self.end_rtmp(room, &stream, out),
+        }
         if stream.role == StreamRole::Publish && stream.live {
             let entry = self.rooms.get(room)?;
             let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
@@ -424,6 +434,11 @@ impl Core {
             return;
         };
         let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
+        self.stream_begins(room, id, out);
+    }
+
+    /// Media can flow: the stream's owner, and of a publication the room, hear.
+    pub(super) fn stream_begins(&mut self, room: String, id: String, out: &mut Outbox) {
         let Some(entry) = self.rooms.get_mut(&room) else {
             return;
         };
@@ -432,6 +447,8 @@ impl Core {
         };
         let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
         let publication = entry.roster.publication(&stream.name);
+        let of_rtmp = publication.filter(|publication| publication.peer.is_none());
+        let published = of_rtmp.map(|publication| publication.media_session_id.clone());
         let muted = publication.map(|publication| publication.muted.kinds());
         let notice = Notice::StreamStatus {
             media_session_id: id.clone(),
@@ -440,6 +457,9 @@ impl Core {
         };
         self.tell(stream.session, notice, out);
         if stream.role == StreamRole::Play {
+            if let Some(published) = published {
+                self.advise_viewer(stream.session, id.clone(), &published, out);
+            }
             // Who comes late learns what was muted before.
             for kind in muted.into_iter().flatten() {
                 let notice = Notice::StreamEvent {

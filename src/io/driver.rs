@@ -22,6 +22,7 @@ use super::post::{Parcel, Post};
 use super::stream::Listener;
 use super::sys::{self, Clock};
 use super::tcp::{CLOSE_GRACE, Hub, TcpEvent};
+use super::transcode::Worker;
 use super::udp::{Udp, poll_and_clear};
 use crate::base::limits::{TURN_CONNECTION_INPUTS_MAX, TURN_DATAGRAMS_MAX, TURN_MAIL_MAX};
 use crate::base::time::{Span, Time};
@@ -51,6 +52,7 @@ pub struct Seat {
     pub listeners: Vec<(Door, Rc<Listener>)>,
     pub post: Arc<Post<Mail>>,
     pub office: Office,
+    pub worker: Worker,
     pub clock: Clock,
     /// Datagrams dropped because they were too long to be ours, or had no
     /// usable addresses.
@@ -239,6 +241,13 @@ impl<M: Machine> Driver<M> {
                     response,
                 },
                 Parcel::Certificate(identity) => Input::Certificate(identity),
+                Parcel::Transcoded(results) => {
+                    for result in results {
+                        let input = Input::Transcoded(result);
+                        self.machine.handle(now, input, &mut self.outbox);
+                    }
+                    continue;
+                }
             };
             self.machine.handle(now, input, &mut self.outbox);
         }
@@ -298,6 +307,9 @@ impl<M: Machine> Driver<M> {
         }
         for connection in outbox.closes.drain(..) {
             hub.close(connection);
+        }
+        for job in outbox.transcodes.drain(..) {
+            report.transcodes_dropped += u32::from(seat.worker.submit(seat.core, job));
         }
         seat.post.deliver(seat.core, &mut outbox.mail);
         seat.office.render(seat.core, &mut outbox.renders);

@@ -68,8 +68,11 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
         cores: usize::from(config.cores),
         web_port: config.ws_port,
         tls_port: config.wss_port,
+        rtmp_port: config.rtmp_port,
+        rtmps_port: config.rtmps_port,
         bind_ip: config.ip_local,
         media_port_from: config.media_port_from,
+        transcode_threads: config.transcode_threads,
         render: Arc::new(move |render| renderer.answer(render)),
         print,
     };
@@ -85,6 +88,8 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
             .map(video_codec)
             .collect(),
         max_bitrate_kbps: (config.max_bitrate_kbps > 0).then_some(config.max_bitrate_kbps),
+        opus_bitrate_bps: config.transcode_opus_kbps * 1_000,
+        aac_bitrate_bps: config.transcode_aac_kbps * 1_000,
         keep_alive: KeepAlive {
             interval: config.keep_alive_server_interval,
             probes: config.keep_alive_probes,
@@ -116,7 +121,7 @@ fn dtls_identity(config: &Config) -> Result<Identity, Box<dyn Error>> {
     Ok(identity.ok_or("the DTLS settings were refused")?)
 }
 
-/// What the https port needs; nothing where there is none.
+/// What the https and RTMPS ports need; nothing where there are none.
 struct TlsDoor {
     identity: Option<tls::Identity>,
     /// The operator's files, if they are not our own.
@@ -129,7 +134,7 @@ impl TlsDoor {
         announced: &[IpAddr],
         warnings: &mut Vec<String>,
     ) -> Result<Self, Box<dyn Error>> {
-        if config.wss_port.is_none() {
+        if config.wss_port.is_none() && config.rtmps_port.is_none() {
             return Ok(TlsDoor {
                 identity: None,
                 watched: None,
@@ -201,6 +206,8 @@ struct Template {
     addresses: Vec<IpAddr>,
     video_codecs: Vec<VideoCodec>,
     max_bitrate_kbps: Option<u32>,
+    opus_bitrate_bps: u32,
+    aac_bitrate_bps: u32,
     keep_alive: KeepAlive,
     /// The process's randomness; cores derive their own from it.
     seed: [u8; 32],
@@ -229,6 +236,8 @@ impl Template {
             identity: self.identity.clone(),
             video_codecs: self.video_codecs.clone(),
             max_bitrate_kbps: self.max_bitrate_kbps,
+            opus_bitrate_bps: self.opus_bitrate_bps,
+            aac_bitrate_bps: self.aac_bitrate_bps,
             tls: self.tls.clone(),
             rules: self.rules.clone(),
             keep_alive: self.keep_alive,
@@ -246,10 +255,11 @@ fn ready_line(bound: &Bound, addresses: &[IpAddr]) -> String {
         Engine::Uring => "uring",
         Engine::Mmsg => "mmsg",
     };
-    let wss = bound.wss.map_or("off".to_string(), |wss| wss.to_string());
+    let or_off = |port: Option<SocketAddr>| port.map_or("off".to_string(), |at| at.to_string());
+    let (wss, rtmp, rtmps) = (or_off(bound.wss), or_off(bound.rtmp), or_off(bound.rtmps));
     let ip: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     format!(
-        "ready ws={} wss={wss} media={first}-{last} cores={} io={engine} ip={} why={:?}",
+        "ready ws={} wss={wss} rtmp={rtmp} rtmps={rtmps} media={first}-{last} cores={} io={engine} ip={} why={:?}",
         bound.web,
         bound.media_ports.len(),
         ip.join(","),

@@ -35,8 +35,11 @@
 //!     cores: 0,
 //!     web_port: 8080,
 //!     tls_port: None,
+//!     rtmp_port: None,
+//!     rtmps_port: None,
 //!     bind_ip: None,
 //!     media_port_from: 31000,
+//!     transcode_threads: 1,
 //!     render: std::sync::Arc::new(|_| ringhall::core::Rendered::default()),
 //!     print: |event| eprintln!("{event}"),
 //! };
@@ -77,6 +80,7 @@ mod tcp;
 #[cfg(test)]
 mod test_folder;
 pub mod tls;
+mod transcode;
 pub mod udp;
 
 pub use office::RenderFn;
@@ -113,10 +117,16 @@ pub struct IoSettings {
     pub web_port: u16,
     /// TCP port of the same inside TLS; 0 chooses one, `None`: there is none.
     pub tls_port: Option<u16>,
+    /// TCP port of RTMP; 0 chooses one, `None`: there is none.
+    pub rtmp_port: Option<u16>,
+    /// TCP port of the same inside TLS.
+    pub rtmps_port: Option<u16>,
     /// The only address to bind, for TCP and media; `None`: all, of both families.
     pub bind_ip: Option<IpAddr>,
     /// UDP port of core 0, others follow; 0 chooses free ones.
     pub media_port_from: u16,
+    /// Threads that convert sound; at least one.
+    pub transcode_threads: usize,
     /// Turns a snapshot into a complete HTTP response, on a thread of its own.
     pub render: RenderFn,
     /// Prints an event, on a thread of its own.
@@ -130,6 +140,8 @@ pub struct Bound {
     pub web: SocketAddr,
     /// The same of the https port, where there is one.
     pub wss: Option<SocketAddr>,
+    pub rtmp: Option<SocketAddr>,
+    pub rtmps: Option<SocketAddr>,
     /// The UDP port of each core, in core order.
     pub media_ports: Vec<u16>,
     /// Families media is received on.
@@ -195,6 +207,8 @@ where
     let Doors {
         web,
         wss,
+        rtmp,
+        rtmps,
         listeners,
     } = open_doors(settings, count).map_err(StartError::Port)?;
     let media = sockets::media_sockets(
@@ -209,6 +223,8 @@ where
     let bound = Bound {
         web,
         wss,
+        rtmp,
+        rtmps,
         media_ports: media.iter().map(|sockets| sockets.port).collect(),
         has_ipv4: has(0),
         has_ipv6: has(1),
@@ -242,6 +258,8 @@ where
 struct Doors {
     web: SocketAddr,
     wss: Option<SocketAddr>,
+    rtmp: Option<SocketAddr>,
+    rtmps: Option<SocketAddr>,
     /// Of each core.
     listeners: Vec<Vec<(Door, TcpListener)>>,
 }
@@ -253,17 +271,24 @@ fn open_doors(settings: &IoSettings, cores: usize) -> Result<Doors, PortError> {
         .into_iter()
         .map(|listener| vec![(Door::Plain, listener)])
         .collect();
-    let mut wss = None;
-    if let Some(port) = settings.tls_port {
-        let (address, sealed) = open("wss.port", port)?;
-        wss = Some(address);
-        for (of_core, listener) in listeners.iter_mut().zip(sealed) {
-            of_core.push((Door::Tls, listener));
+    let mut more = |key, port: Option<u16>, door| {
+        let Some(port) = port else {
+            return Ok(None);
+        };
+        let (address, opened) = open(key, port)?;
+        for (of_core, listener) in listeners.iter_mut().zip(opened) {
+            of_core.push((door, listener));
         }
-    }
+        Ok(Some(address))
+    };
+    let wss = more("wss.port", settings.tls_port, Door::Tls)?;
+    let rtmp = more("rtmp.port", settings.rtmp_port, Door::Rtmp)?;
+    let rtmps = more("rtmps.port", settings.rtmps_port, Door::Rtmps)?;
     Ok(Doors {
         web,
         wss,
+        rtmp,
+        rtmps,
         listeners,
     })
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::sys;
 use crate::base::limits::MAIL_LANE_MAX;
 use crate::core::border::{ConnectionId, CoreId, Rendered};
+use crate::core::transcode::Transcoded;
 use crate::proto::tls;
 
 /// What threads that are no cores hand to one.
@@ -21,6 +22,8 @@ pub enum Parcel {
     },
     /// The https port's new certificate.
     Certificate(tls::Identity),
+    /// What came of sound to convert.
+    Transcoded(Vec<Transcoded>),
 }
 
 /// The boxes of all cores.

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use super::driver::{Driver, Seat};
 use super::office::Office;
-use super::post::Post;
+use super::post::{Parcel, Post};
 use super::stream::Listener;
+use super::transcode::{Deliver, Worker};
 use super::udp::{Sockets, Udp};
 use super::{Bound, Engine, IoSettings, sys};
 use crate::core::border::{CoreId, Door, Machine};
@@ -64,6 +65,7 @@ pub struct Running {
     bound: Arc<Bound>,
     post: Arc<Post<Mail>>,
     office: Option<Office>,
+    worker: Option<Worker>,
     /// Rung when a core ends.
     ended: Arc<OwnedFd>,
     end: Sender<(u16, Result<(), String>)>,
@@ -103,16 +105,23 @@ impl Running {
     /// The threads that serve all cores; no core yet.
     pub(super) fn open(bound: Bound, settings: &IoSettings) -> io::Result<Self> {
         let post = Arc::new(Post::new(bound.media_ports.len())?);
-        let (office, clerks) = Office::open(
+        let (office, mut clerks) = Office::open(
             Arc::clone(&post),
             Arc::clone(&settings.render),
             settings.print,
         )?;
+        let to = Arc::clone(&post);
+        let deliver: Deliver =
+            Arc::new(move |core, results| to.put_parcel(core, Parcel::Transcoded(results)));
+        let (threads, cores) = (settings.transcode_threads, bound.media_ports.len());
+        let (worker, threads) = Worker::start(threads, cores, &deliver)?;
+        clerks.extend(threads);
         let (end, ends) = channel();
         Ok(Running {
             bound: Arc::new(bound),
             post,
             office: Some(office),
+            worker: Some(worker),
             ended: Arc::new(sys::eventfd()?),
             end,
             ends,
@@ -157,14 +166,15 @@ impl Running {
         let unusable = Arc::<AtomicU64>::default();
         let sockets = berth.sockets.try_clone()?;
         self.watched.push((Arc::clone(&unusable), sockets));
-        let Some(office) = self.office.clone() else {
+        let (Some(office), Some(worker)) = (self.office.clone(), self.worker.clone()) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let thread = std::thread::Builder::new().name(format!("core {}", berth.core.0));
         let thread = thread.spawn(move || {
             let core = berth.core.0;
             let serving = ready.clone();
-            let run = || run_core(berth, &bound, post, office, unusable, &serving, make);
+            let clerks = (office, worker);
+            let run = || run_core(berth, &bound, post, clerks, unusable, &serving, make);
             let result = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(result) => result.map_err(|error| error.to_string()),
                 Err(panic) => Err(panic_text(panic.as_ref())),
@@ -243,6 +253,7 @@ impl Running {
         // The last desk closes: the clerks finish what is queued, unless the
         // terminal is stuck.
         self.office = None;
+        self.worker = None;
         while Instant::now() < deadline && !self.clerks.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -255,7 +266,7 @@ fn run_core<M: Machine + 'static>(
     berth: Berth,
     bound: &Bound,
     post: Arc<Post<Mail>>,
-    office: Office,
+    (office, worker): (Office, Worker),
     unusable: Arc<AtomicU64>,
     serving: &Sender<Result<(), String>>,
     make: impl FnOnce(CoreId, &Bound) -> M,
@@ -284,6 +295,7 @@ fn run_core<M: Machine + 'static>(
             listeners,
             post,
             office,
+            worker,
             clock: berth.clock,
             unusable,
         };

@@ -114,6 +114,39 @@ pub fn bind(fd: &OwnedFd, address: std::net::SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends what the socket has room for now, from the front of `pieces`; the
+/// number of bytes. A full socket is [`io::ErrorKind::WouldBlock`].
+pub fn send_now(fd: RawFd, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: `msghdr` is plain numbers and pointers; all zeroes is a message
+    // without an address, pieces or control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An `IoSlice` is an `iovec`, std says; the kernel only reads it.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `message` and the pieces it points to are borrowed for the whole
+    // call, during which alone the kernel reads them; a descriptor that is not
+    // open, or no socket, is an error.
+    let sent = unsafe { libc::sendmsg(fd, &message, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Appends what the socket has now to `buffer`, as much as its capacity takes.
+/// An empty socket is [`io::ErrorKind::WouldBlock`].
+pub fn receive_now(fd: RawFd, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes at most `room.len()` bytes to `room`, which is
+    // borrowed for the whole call; a descriptor that is not open, or no socket,
+    // is an error.
+    let received =
+        unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just initialised that many bytes behind the old
+    // length, no more than there was room for.
+    unsafe { buffer.set_len(buffer.len() + received) };
+    Ok(())
+}
+
 pub fn listen(fd: &OwnedFd, backlog: libc::c_int) -> io::Result<()> {
     // SAFETY: takes plain numbers.
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;

@@ -10,15 +10,15 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::stream::{Listener, Stream};
 use super::sys;
 use crate::base::hash::Map;
 use crate::base::limits::{
-    CONNECTION_QUEUE_MAX_BYTES, CONNECTION_READ_BYTES, CONNECTION_WRITE_BYTES,
-    CONNECTIONS_PER_CORE_MAX,
+    CONNECTION_QUEUE_MAX_BYTES, CONNECTION_READ_BYTES, CONNECTION_STREAM_READ_BYTES,
+    CONNECTION_WRITE_BYTES, CONNECTIONS_PER_CORE_MAX,
 };
 use crate::core::border::{CloseCause, ConnectionId, CoreId, Door};
 
@@ -27,6 +27,17 @@ use crate::core::border::{CloseCause, ConnectionId, CoreId, Door};
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Pause after an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Who sent this much on a port for encoders is one. From then on its messages
+/// are gathered: it sends a picture and the sound beside it right after each
+/// other, in several pieces each, and one turn for all of them costs a fraction;
+/// so does one write to each player, which wakes it once.
+const STREAM_MIN_BYTES: usize = 64 << 10;
+/// How long they are gathered. The runtime's clock rounds up to a whole
+/// millisecond, so that media waits 2 ms at most.
+const STREAM_GATHER: Duration = Duration::from_millis(1);
+/// Messages one system call writes without copying them together; a turn that
+/// has more for one connection is rare.
+const WRITE_PIECES_MAX: usize = 16;
 
 /// What happened on a connection, for the turn.
 pub enum TcpEvent {
@@ -54,6 +65,12 @@ enum Drain {
     Awaited,
     /// The event waits for the turn.
     Announced,
+}
+
+/// How far [`Connection::write_now`] came.
+enum Written {
+    All,
+    UntilFull,
 }
 
 pub struct Connection {
@@ -87,6 +104,11 @@ impl Connection {
     /// Whether input is still for the machine.
     pub fn is_open(&self) -> bool {
         self.state.get() == State::Open
+    }
+
+    /// Whether an encoder may be at the other end.
+    fn may_stream(&self) -> bool {
+        matches!(self.door, Door::Rtmp | Door::Rtmps)
     }
 
     /// Lets what is queued leave, then closes; cuts a peer that has all of it, or
@@ -129,6 +151,40 @@ impl Connection {
             sys::shut(self.stream.fd(), libc::SHUT_RDWR);
             self.work.notify_one();
         }
+    }
+
+    /// Writes what the socket takes at once.
+    fn write_now(&self) -> io::Result<Written> {
+        let mut queue = self.queue.borrow_mut();
+        while !queue.is_empty() {
+            let mut pieces = [io::IoSlice::new(&[]); WRITE_PIECES_MAX];
+            let count = queue.len().min(WRITE_PIECES_MAX);
+            for (piece, bytes) in pieces.iter_mut().zip(queue.iter()) {
+                *piece = io::IoSlice::new(bytes);
+            }
+            let pieces = pieces.get(..count).unwrap_or_default();
+            let sent = match sys::send_now(self.stream.fd(), pieces) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Written::UntilFull);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.wrote(sent);
+            take_front(&mut queue, sent);
+        }
+        Ok(Written::All)
+    }
+
+    fn wrote(&self, bytes: usize) {
+        let left = self.queued_bytes.get().saturating_sub(bytes);
+        self.queued_bytes.set(left);
+    }
+
+    fn fail(&self) {
+        self.failed.set(true);
+        self.cut();
     }
 
     /// Moves queued bytes to `to`, up to one write's worth.
@@ -371,15 +427,28 @@ async fn serve(hub: Rc<Hub>, connection: Rc<Connection>) {
 
 async fn read_to_end(hub: &Hub, connection: &Rc<Connection>) -> CloseCause {
     let mut buffer = Vec::with_capacity(CONNECTION_READ_BYTES);
+    let mut read_bytes = 0;
     loop {
+        let is_streaming = connection.may_stream() && read_bytes > STREAM_MIN_BYTES;
+        if is_streaming && buffer.capacity() < CONNECTION_STREAM_READ_BYTES {
+            buffer = Vec::with_capacity(CONNECTION_STREAM_READ_BYTES);
+        }
         let (result, back) = connection.stream.read(buffer).await;
         buffer = back;
         match result {
             Ok(0) if connection.failed.get() => return CloseCause::Failed,
             Ok(0) => return CloseCause::Ended,
-            Ok(_) => {}
+            Ok(read) => read_bytes += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return CloseCause::Failed,
+        }
+        if is_streaming && buffer.len() < buffer.capacity() {
+            tokio::time::sleep(STREAM_GATHER).await;
+            // An end is there at the next read, too; an error only once.
+            let more = sys::receive_now(connection.stream.fd(), &mut buffer);
+            if more.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset) {
+                connection.failed.set(true);
+            }
         }
         // Once closing, input is only read to see its end.
         if connection.is_open() {
@@ -393,35 +462,50 @@ async fn read_to_end(hub: &Hub, connection: &Rc<Connection>) -> CloseCause {
     }
 }
 
+/// Writes at once what the socket has room for: that spares an operation for
+/// each message its submission, its completion and a copy. What finds the socket
+/// full waits for room in an operation of the runtime's.
 async fn write_to_end(hub: Rc<Hub>, connection: Rc<Connection>) {
     let mut buffer = Vec::new();
     loop {
+        match connection.write_now() {
+            Ok(Written::All) => {
+                hub.tell_drained(&connection);
+                match connection.state.get() {
+                    State::Open => connection.work.notified().await,
+                    State::Closing => {
+                        sys::shut(connection.stream.fd(), libc::SHUT_WR);
+                        return;
+                    }
+                    State::Dead => return,
+                }
+                continue;
+            }
+            Ok(Written::UntilFull) => {}
+            Err(_) => return connection.fail(),
+        }
         buffer.clear();
         connection.gather(&mut buffer);
         let len = buffer.len();
-        if len == 0 {
-            match connection.state.get() {
-                State::Open => connection.work.notified().await,
-                State::Closing => {
-                    sys::shut(connection.stream.fd(), libc::SHUT_WR);
-                    return;
-                }
-                State::Dead => return,
-            }
-            continue;
-        }
         let (result, back) = connection.stream.write_all(buffer).await;
         buffer = back;
-        let left = connection.queued_bytes.get().saturating_sub(len);
-        connection.queued_bytes.set(left);
+        connection.wrote(len);
         if result.is_err() {
-            connection.failed.set(true);
-            connection.cut();
-            return;
+            return connection.fail();
         }
-        hub.tell_drained(&connection);
-        // One large answer does not keep its memory for the connection's life.
+        // One slow reader does not keep this memory for the connection's life.
         buffer.shrink_to(CONNECTION_READ_BYTES);
+    }
+}
+
+/// Removes that many bytes from the front of a queue.
+fn take_front(queue: &mut VecDeque<Bytes>, mut count: usize) {
+    while let Some(front) = queue.front_mut() {
+        if front.len() > count {
+            return front.advance(count);
+        }
+        count -= front.len();
+        queue.pop_front();
     }
 }
 

@@ -39,6 +39,12 @@ pub enum Event {
     SessionRefused {
         why: &'static str,
     },
+    /// An RTMP connection broke the protocol.
+    RtmpRefused {
+        why: String,
+    },
+    /// A stream is not all that its viewers expect, and they are told.
+    StreamAdvice(StreamAdvice),
     /// A moderator asked a participant to mute.
     MuteRequested {
         room: String,
@@ -79,6 +85,26 @@ impl fmt::Display for RepublishWish {
         write!(
             f,
             "republish requested room={room:?} login={login:?} stream={stream:?} codecs={codecs}"
+        )
+    }
+}
+
+/// What is the matter with a stream, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAdvice {
+    pub room: String,
+    pub login: String,
+    pub stream: String,
+    pub info: String,
+}
+
+impl fmt::Display for StreamAdvice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (room, login, stream) = (&self.room, &self.login, &self.stream);
+        let info = &self.info;
+        write!(
+            f,
+            "stream advice room={room:?} login={login:?} stream={stream:?} info={info:?}"
         )
     }
 }
@@ -142,6 +168,8 @@ impl fmt::Display for Event {
                 "stream failed room={room:?} login={login:?} stream={stream:?} info={info:?}"
             ),
             Event::SessionRefused { why } => write!(f, "session refused why={why:?}"),
+            Event::RtmpRefused { why } => write!(f, "rtmp connection refused why={why:?}"),
+            Event::StreamAdvice(advice) => advice.fmt(f),
             Event::MuteRequested {
                 room,
                 login,

@@ -53,7 +53,7 @@ type Row = (&'static str, &'static str, u64);
 
 /// Taken apart by name, so that a counter added to the snapshot and forgotten
 /// here does not compile.
-fn counter_rows(counters: &Counters) -> [Row; 9] {
+fn counter_rows(counters: &Counters) -> [Row; 10] {
     let Counters {
         datagrams_received,
         datagrams_sent,
@@ -63,6 +63,7 @@ fn counter_rows(counters: &Counters) -> [Row; 9] {
         retransmissions_sent,
         catch_up_packets_sent,
         connections_accepted,
+        transcoded_frames,
         turns,
         drops: _,
     } = counters;
@@ -107,11 +108,16 @@ fn counter_rows(counters: &Counters) -> [Row; 9] {
             "TCP connections accepted.",
             *connections_accepted,
         ),
+        (
+            "transcoded_frames_total",
+            "Frames of sound converted to another codec.",
+            *transcoded_frames,
+        ),
         ("turns_total", "Turns of the core's loop.", *turns),
     ]
 }
 
-fn gauge_rows(gauges: &Gauges) -> [Row; 10] {
+fn gauge_rows(gauges: &Gauges) -> [Row; 13] {
     let Gauges {
         connections,
         sessions,
@@ -123,6 +129,9 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 10] {
         timers,
         trains_free,
         mail_backlog,
+        rtmp_publishers,
+        rtmp_players,
+        transcoders,
     } = gauges;
     [
         ("connections", "TCP connections open.", *connections),
@@ -142,6 +151,17 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 10] {
             "mail_backlog",
             "Messages waiting for another core's mailbox.",
             *mail_backlog,
+        ),
+        (
+            "rtmp_publishers",
+            "Streams published over RTMP.",
+            *rtmp_publishers,
+        ),
+        ("rtmp_players", "Streams played over RTMP.", *rtmp_players),
+        (
+            "transcoders",
+            "Streams of sound being converted.",
+            *transcoders,
         ),
     ]
 }
@@ -428,6 +448,7 @@ mod tests {
             &mut counters.retransmissions_sent,
             &mut counters.catch_up_packets_sent,
             &mut counters.connections_accepted,
+            &mut counters.transcoded_frames,
             &mut counters.turns,
         ];
         for (index, field) in fields.into_iter().enumerate() {
@@ -447,6 +468,9 @@ mod tests {
             timers: 307,
             trains_free: 308,
             mail_backlog: 309,
+            rtmp_publishers: 310,
+            rtmp_players: 311,
+            transcoders: 312,
         };
         snapshot
     }

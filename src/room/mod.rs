@@ -7,5 +7,6 @@ pub mod notice;
 pub mod peer;
 pub mod publication;
 pub mod roster;
+pub mod rtmp;
 pub mod subscription;
 pub mod track;

@@ -68,6 +68,13 @@ pub enum Notice {
         media_session_id: String,
         available: bool,
     },
+    /// To a viewer: a track of the stream is missing, or is back; `info` says
+    /// why, for people.
+    Availability {
+        media_session_id: String,
+        kind: &'static str,
+        info: String,
+    },
     /// To a publisher: a viewer cannot decode its video; publishing anew in one
     /// of these codecs would reach everybody.
     RepublishRequested {

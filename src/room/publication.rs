@@ -35,6 +35,8 @@ pub struct Publication {
     /// The peer whose stream this is; `None`: the core feeds it.
     pub publisher: Option<Key<Peer>>,
     pub viewers: Vec<Key<Peer>>,
+    /// Players over RTMP get it too.
+    pub is_bridged: bool,
     tracks: [Option<UpTrack>; 2],
     feedback: TransportFeedbackRecorder,
     transport_cc: bool,
@@ -122,6 +124,7 @@ impl Publication {
         Publication {
             publisher,
             viewers: Vec::new(),
+            is_bridged: false,
             feedback: TransportFeedbackRecorder::new(),
             transport_cc: transport_cc(&spec.audio) || transport_cc(&spec.video),
             remb: spec.max_bitrate_kbps.filter(|_| remb).map(RembCap::new),
@@ -211,6 +214,13 @@ impl Publication {
         let track = self.track_mut(kind).ok_or(Drop::UnknownStream)?;
         let ext_seq = track.inject(now, packet, payload)?;
         Ok(Arrived { kind, ext_seq })
+    }
+
+    /// What was shown last is no beginning for anybody any more.
+    pub fn forget_keyframe(&mut self) {
+        if let Some(video) = self.track_mut(Kind::Video) {
+            video.keyframe = None;
+        }
     }
 
     /// Says which wall clock instant a timestamp of the core's packets means,

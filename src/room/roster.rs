@@ -34,7 +34,8 @@ pub struct Stream<S> {
     pub name: String,
     pub login: String,
     pub session: S,
-    pub peer: Key<Peer>,
+    /// What carries it; `None`: an RTMP connection.
+    pub peer: Option<Key<Peer>>,
     pub role: StreamRole,
     /// Media can flow.
     pub live: bool,
@@ -160,6 +161,18 @@ impl<S: Copy + PartialEq> Roster<S> {
     /// Ends a membership; the member's streams stay until taken.
     pub fn remove(&mut self, login: &str) -> Option<Member<S>> {
         self.members.remove(login)
+    }
+
+    /// Another session goes on with a membership and what it publishes.
+    pub fn hand_over(&mut self, login: &str, session: S) {
+        if let Some(member) = self.members.get_mut(login) {
+            member.session = session;
+        }
+        let published = |stream: &&mut Stream<S>| stream.role == StreamRole::Publish;
+        let streams = self.streams.values_mut().filter(published);
+        for stream in streams.filter(|stream| stream.login == login) {
+            stream.session = session;
+        }
     }
 
     pub fn seen(&mut self, now: Time, session: S) {
@@ -319,7 +332,7 @@ mod tests {
             name: name.into(),
             login: login.into(),
             session: 1,
-            peer: Key::from_bits(0),
+            peer: None,
             role,
             live: false,
             muted: Muted::default(),

@@ -50,6 +50,12 @@ pub enum ServerMessage {
         status: String,
         info: Option<String>,
     },
+    /// Something about a stream: what, and its explanation.
+    StreamEvent {
+        media_session_id: String,
+        kind: String,
+        info: Option<String>,
+    },
     /// Well-formed, and nothing a client here acts on.
     Other(String),
 }
@@ -81,6 +87,15 @@ pub fn read(text: &str) -> Option<ServerMessage> {
             status: word("status")?,
             info: word("info"),
         },
+        "notifyStreamEvent" => {
+            let payload = first.and_then(|first| first.get("payload"));
+            let info = payload.and_then(|payload| payload.get("info")?.as_str());
+            ServerMessage::StreamEvent {
+                media_session_id: word("mediaSessionId")?,
+                kind: word("type")?,
+                info: info.map(str::to_string),
+            }
+        }
         "OnDataEvent" => room_event(first?.get("payload")?)?,
         other => ServerMessage::Other(other.to_string()),
     };
@@ -293,9 +308,9 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(read(&message::render(&notice)), Some(expected));
+            assert_eq!(read(&message::render(&notice).text()), Some(expected));
         }
-        assert_eq!(read(&message::ping()), Some(ServerMessage::Ping));
+        assert_eq!(read(&message::ping().text()), Some(ServerMessage::Ping));
         assert_eq!(read(r#"{"message":"ping"}"#), None);
         assert_eq!(read("no json"), None);
     }

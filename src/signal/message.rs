@@ -82,6 +82,26 @@ pub struct StreamOffer {
     pub over_tcp: bool,
 }
 
+/// What the server says, before a dialect puts it into bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    message: &'static str,
+    /// An array: without one the SDK throws.
+    data: Value,
+}
+
+impl Frame {
+    /// As a text frame of the WebSocket.
+    pub fn text(&self) -> String {
+        json!({"message": self.message, "data": self.data}).to_string()
+    }
+
+    /// Its name, and what it carries.
+    pub(super) fn parts(&self) -> (&'static str, &Value) {
+        (self.message, &self.data)
+    }
+}
+
 /// A message that cannot be acted on, with what is needed to say so to the
 /// part of the client that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,10 +156,8 @@ fn fields<'a>(name: &str, data: Option<&'a Value>) -> Result<&'a Map<String, Val
 }
 
 /// A name a client chose: not empty, bounded, without control characters.
-fn name_of<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a str, String> {
-    let name = value
-        .and_then(Value::as_str)
-        .ok_or_else(|| format!("{what} is missing or no string"))?;
+pub fn check_name<'a>(name: Option<&'a str>, what: &str) -> Result<&'a str, String> {
+    let name = name.ok_or_else(|| format!("{what} is missing or no string"))?;
     if name.is_empty() {
         return Err(format!("{what} is empty"));
     }
@@ -150,6 +168,10 @@ fn name_of<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a str, String> 
         return Err(format!("{what} holds a control character"));
     }
     Ok(name)
+}
+
+fn name_of<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a str, String> {
+    check_name(value.and_then(Value::as_str), what)
 }
 
 fn connection(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
@@ -168,7 +190,8 @@ fn connection(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError
     }))
 }
 
-fn command(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
+/// `sendData`: a room command, whatever carried it here.
+pub(super) fn command(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
     let operation_id = name_of(fields.get("operationId"), "sendData: operationId")
         .map_err(MessageError::Malformed)?
         .to_string();
@@ -291,27 +314,27 @@ fn available(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError>
 }
 
 /// `getUserData`: establishes the session and hands out its token.
-pub fn user_data(received: &Map<String, Value>, auth_token: &str) -> String {
+pub fn user_data(received: &Map<String, Value>, auth_token: &str) -> Frame {
     let mut object = received.clone();
     object.insert("authToken".to_string(), Value::from(auth_token));
     frame("getUserData", json!([object]))
 }
 
-pub fn ping() -> String {
+pub fn ping() -> Frame {
     frame("ping", json!([]))
 }
 
-pub fn pong() -> String {
+pub fn pong() -> Frame {
     frame("pong", json!([]))
 }
 
 /// Tells a client that never established a session what was wrong.
-pub fn fail(info: &str) -> String {
+pub fn fail(info: &str) -> Frame {
     frame("fail", json!([{"status": "FAILED", "info": info}]))
 }
 
 /// Puts a room's notice into the dialect's words.
-pub fn render(notice: &Notice) -> String {
+pub fn render(notice: &Notice) -> Frame {
     match notice {
         Notice::JoinAnswered {
             operation_id,
@@ -365,42 +388,49 @@ pub fn render(notice: &Notice) -> String {
             audio,
             video,
         } => mute_requested(media_session_id, *audio, *video),
+        Notice::Availability {
+            media_session_id,
+            kind,
+            info,
+        } => stream_event_to(media_session_id, kind, json!({ "info": info })),
         Notice::OverUdp { media_session_id } => over_udp(media_session_id),
         Notice::AvailableStream {
             media_session_id,
             available,
-        } => {
-            let status = if *available { "true" } else { "false" };
-            let info = if *available { "" } else { "Stream not found" };
-            frame(
-                "availableStream",
-                json!([{"id": media_session_id, "status": status, "info": info}]),
-            )
-        }
+        } => available_stream(media_session_id, *available),
     }
+}
+
+fn available_stream(media_session_id: &str, available: bool) -> Frame {
+    let status = if available { "true" } else { "false" };
+    let info = if available { "" } else { "Stream not found" };
+    frame(
+        "availableStream",
+        json!([{"id": media_session_id, "status": status, "info": info}]),
+    )
 }
 
 /// Events of the server's own making; the official SDK passes on types that it
 /// does not know.
-fn republish_requested(media_session_id: &str, video_codecs: &[&str]) -> String {
+fn republish_requested(media_session_id: &str, video_codecs: &[&str]) -> Frame {
     let info = "A viewer cannot decode this stream's video";
     let payload = json!({"videoCodecs": video_codecs, "info": info});
     stream_event_to(media_session_id, "republishRequested", payload)
 }
 
-fn mute_requested(media_session_id: &str, audio: bool, video: bool) -> String {
+fn mute_requested(media_session_id: &str, audio: bool, video: bool) -> Frame {
     let info = "Muted by the moderator";
     let payload = json!({"audio": audio, "video": video, "info": info});
     stream_event_to(media_session_id, "muteRequested", payload)
 }
 
-fn over_udp(media_session_id: &str) -> String {
+fn over_udp(media_session_id: &str) -> Frame {
     let info = "Media over TCP is not available; it goes over UDP";
     let payload = json!({"wanted": "TCP", "used": "UDP", "info": info});
     stream_event_to(media_session_id, "transport", payload)
 }
 
-fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> String {
+fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> Frame {
     frame(
         "notifyStreamEvent",
         json!([{"mediaSessionId": media_session_id, "type": kind, "payload": payload}]),
@@ -408,7 +438,7 @@ fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> String
 }
 
 /// `notifyStreamStatusEvent`, also for failures the session itself finds.
-pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<&str>) -> String {
+pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<&str>) -> Frame {
     let mut object = json!({"mediaSessionId": media_session_id, "status": status.name()});
     if let (Some(object), Some(info)) = (object.as_object_mut(), info) {
         object.insert("info".to_string(), Value::from(info));
@@ -417,7 +447,7 @@ pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<
 }
 
 /// A refused room command.
-pub fn refused(operation_id: &str, info: &str) -> String {
+pub fn refused(operation_id: &str, info: &str) -> Frame {
     frame(
         "DataStatusEvent",
         json!([{"operationId": operation_id, "status": "FAILED", "info": info}]),
@@ -425,7 +455,7 @@ pub fn refused(operation_id: &str, info: &str) -> String {
 }
 
 /// The answer to `snapshot`, which needs decoding.
-pub fn snapshot_failed(media_session_id: &str) -> String {
+pub fn snapshot_failed(media_session_id: &str) -> Frame {
     frame(
         "notifyStreamEvent",
         json!([{
@@ -450,15 +480,15 @@ fn state(members: &[MemberState]) -> Value {
     Value::Array(list)
 }
 
-fn room_event(room: &str, name: &str, info: Value) -> String {
+fn room_event(room: &str, name: &str, info: Value) -> Frame {
     frame(
         "OnDataEvent",
         json!([{"payload": {"roomName": room, "name": name, "info": info}}]),
     )
 }
 
-fn frame(message: &str, data: Value) -> String {
-    json!({"message": message, "data": data}).to_string()
+fn frame(message: &'static str, data: Value) -> Frame {
+    Frame { message, data }
 }
 
 #[cfg(test)]
@@ -549,11 +579,11 @@ mod tests {
                 streams: vec!["r-Ben-1".into(), "r-Ben-2".into()],
             },
         ];
-        let text = render(&Notice::State {
+        let frame = render(&Notice::State {
             room: "r".into(),
             members: members.to_vec(),
         });
-        let value: Value = serde_json::from_str(&text).unwrap();
+        let value: Value = serde_json::from_str(&frame.text()).unwrap();
         assert_eq!(
             value["data"][0]["payload"]["info"],
             json!(["Ann", {"login": "Ben", "name": "r-Ben-1"}, {"login": "Ben", "name": "r-Ben-2"}])
@@ -567,7 +597,8 @@ mod tests {
             panic!("no connection");
         };
         assert_eq!(connection.auth_token.as_deref(), Some("old"));
-        let value: Value = serde_json::from_str(&user_data(&connection.received, "new")).unwrap();
+        let value: Value =
+            serde_json::from_str(&user_data(&connection.received, "new").text()).unwrap();
         assert_eq!(value["data"][0]["authToken"], "new");
         assert_eq!(value["data"][0]["custom"]["login"], "Ann");
     }
@@ -578,12 +609,12 @@ mod tests {
         let Ok(ClientMessage::StreamEvent { payload, .. }) = parse(text) else {
             panic!("no event");
         };
-        let text = render(&Notice::StreamEvent {
+        let frame = render(&Notice::StreamEvent {
             media_session_id: "v".into(),
             kind: "data".into(),
             payload,
         });
-        let value: Value = serde_json::from_str(&text).unwrap();
+        let value: Value = serde_json::from_str(&frame.text()).unwrap();
         assert_eq!(value["data"][0]["payload"]["count"], 23);
     }
 }

@@ -2,6 +2,7 @@
 //! connection, offers and answers.
 
 pub mod client;
+pub mod flash;
 pub mod message;
 pub mod negotiate;
 pub mod session;

@@ -9,7 +9,7 @@ use crate::base::limits::{MEMBER_STREAMS_MAX, SESSION_ROOMS_MAX};
 use crate::base::time::{Span, Time};
 use crate::room::notice::{Notice, StreamStatus, info};
 use crate::room::roster::StreamRole;
-use crate::signal::message::{self, ClientMessage, MessageError, RoomCommand, StreamOffer};
+use crate::signal::message::{self, ClientMessage, Frame, MessageError, RoomCommand, StreamOffer};
 
 /// What a session asks of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +54,10 @@ pub enum RoomRequest {
 }
 
 /// What a session wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SessionAction {
-    /// Send this text to the client.
-    Say(String),
+    /// Send this to the client.
+    Say(Frame),
     /// Pass a request to a room.
     Ask { room: String, request: RoomRequest },
     /// Close the connection; the client misbehaved.
@@ -116,6 +116,22 @@ impl Session {
         }
     }
 
+    /// The session of a client that said who it is when it connected, as Flash
+    /// clients do.
+    pub fn established(
+        now: Time,
+        token: String,
+        keep_alive: KeepAlive,
+        login: String,
+        access_token: Option<String>,
+    ) -> Self {
+        Session {
+            login: Some(login),
+            access_token,
+            ..Session::new(now, token, keep_alive)
+        }
+    }
+
     pub fn is_established(&self) -> bool {
         self.login.is_some()
     }
@@ -132,7 +148,16 @@ impl Session {
 
     /// Handles one text frame.
     pub fn handle_text(&mut self, text: &str, actions: &mut Vec<SessionAction>) {
-        match message::parse(text) {
+        self.take(message::parse(text), actions);
+    }
+
+    /// Handles what was read, in whatever dialect, or why it could not be.
+    pub fn take(
+        &mut self,
+        read: Result<ClientMessage, MessageError>,
+        actions: &mut Vec<SessionAction>,
+    ) {
+        match read {
             Ok(message) => self.handle(message, actions),
             Err(MessageError::Command { operation_id, info }) => {
                 actions.push(SessionAction::Say(message::refused(&operation_id, &info)));
@@ -164,8 +189,8 @@ impl Session {
                 self.login = Some(connection.login);
                 self.presented_token = connection.auth_token;
                 self.access_token = connection.access_token;
-                let text = message::user_data(&connection.received, &self.token);
-                actions.push(SessionAction::Say(text));
+                let frame = message::user_data(&connection.received, &self.token);
+                actions.push(SessionAction::Say(frame));
             }
             ClientMessage::Ping => actions.push(SessionAction::Say(message::pong())),
             ClientMessage::Pong => {
@@ -174,8 +199,8 @@ impl Session {
             }
             ClientMessage::Ignored => {}
             ClientMessage::Snapshot { media_session_id } => {
-                let text = message::snapshot_failed(&media_session_id);
-                actions.push(SessionAction::Say(text));
+                let frame = message::snapshot_failed(&media_session_id);
+                actions.push(SessionAction::Say(frame));
             }
             ClientMessage::Command {
                 operation_id,
@@ -230,15 +255,9 @@ impl Session {
         name: String,
         actions: &mut Vec<SessionAction>,
     ) {
-        // Of two rooms one of whose names starts the other's, the longer fits.
-        let named = self
-            .rooms
-            .keys()
-            .filter(|room| name.starts_with(room.as_str()));
-        let room = named.max_by_key(|room| room.len());
-        actions.push(match room.cloned() {
+        actions.push(match self.room_of_stream(&name) {
             Some(room) => SessionAction::Ask {
-                room,
+                room: room.to_string(),
                 request: RoomRequest::AvailableStream {
                     media_session_id,
                     name,
@@ -258,15 +277,15 @@ impl Session {
         actions: &mut Vec<SessionAction>,
     ) {
         let Some(login) = self.login.clone() else {
-            let text = message::refused(&operation_id, "Session is not established");
-            actions.push(SessionAction::Say(text));
+            let frame = message::refused(&operation_id, "Session is not established");
+            actions.push(SessionAction::Say(frame));
             return;
         };
         let (room, request) = match command {
             RoomCommand::Join { room } => {
                 if !self.rooms.contains_key(&room) && self.rooms.len() >= SESSION_ROOMS_MAX {
-                    let text = message::refused(&operation_id, "Too many rooms joined");
-                    actions.push(SessionAction::Say(text));
+                    let frame = message::refused(&operation_id, "Too many rooms joined");
+                    actions.push(SessionAction::Say(frame));
                     return;
                 }
                 self.rooms.entry(room.clone()).or_default().asked += 1;
@@ -351,6 +370,16 @@ impl Session {
         }
     }
 
+    /// The room a stream of this name is in: streams are named after their
+    /// room. Of two rooms one of whose names starts the other's, the longer.
+    pub fn room_of_stream(&self, name: &str) -> Option<&str> {
+        let named = self
+            .rooms
+            .keys()
+            .filter(|room| name.starts_with(room.as_str()));
+        named.max_by_key(|room| room.len()).map(String::as_str)
+    }
+
     /// A room ended this stream by itself: its id may be used again.
     pub fn forget_stream(&mut self, media_session_id: &str) {
         self.streams.remove(media_session_id);
@@ -397,8 +426,8 @@ impl Session {
 }
 
 fn failed(media_session_id: &str, info: &str) -> SessionAction {
-    let text = message::stream_status(media_session_id, StreamStatus::Failed, Some(info));
-    SessionAction::Say(text)
+    let frame = message::stream_status(media_session_id, StreamStatus::Failed, Some(info));
+    SessionAction::Say(frame)
 }
 
 #[cfg(test)]
@@ -412,11 +441,11 @@ mod tests {
     const CONNECT: &str =
         r#"{"message":"connection","data":[{"appKey":"roomApp","custom":{"login":"Ann"}}]}"#;
 
-    fn said(actions: &[SessionAction]) -> Vec<&str> {
+    fn said(actions: &[SessionAction]) -> Vec<String> {
         actions
             .iter()
             .filter_map(|action| match action {
-                SessionAction::Say(text) => Some(text.as_str()),
+                SessionAction::Say(frame) => Some(frame.text()),
                 _ => None,
             })
             .collect()

@@ -10,6 +10,7 @@ use crate::proto::ws::client_text_frame;
 use crate::signal::client::{self, ServerMessage};
 use crate::sim::net::Faults;
 use crate::sim::peer_connection::{Birth, PeerConnection, Silence, Status};
+use crate::sim::publisher::Media;
 use crate::sim::trace::{Kind, Trace};
 use crate::sim::visit::Visit;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     /// Makes a key frame so often by itself, and none when asked, as encoders
     /// that speak WHIP do; its offer says so.
     pub key_interval: Option<Span>,
+    /// What it sends, and takes.
+    pub media: Media,
 }
 
 impl Plan {
@@ -39,6 +42,7 @@ impl Plan {
         },
         pongs: true,
         key_interval: None,
+        media: Media::USUAL,
     };
     /// Only publishes.
     pub const STAGE: Plan = Plan {
@@ -267,6 +271,7 @@ impl Browser {
             seed: self.noise.next_u64(),
             silence: self.plan.silence,
             key_interval: self.plan.key_interval,
+            media: self.plan.media,
         };
         PeerConnection::new(birth, publishes)
     }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::base::time::{Ntp, Time};
 use crate::proto::rtx_window::extend_sequence;
-use crate::sim::sdp::{Answer, AnsweredSection};
+use crate::sim::sdp::{self, Answer, AnsweredSection};
 use crate::wire::rtcp::SenderReport;
 use crate::wire::rtp::Header;
-use crate::wire::vp8;
+use crate::wire::{h264, vp8};
 
 /// Furthest a packet may be from the newest: beyond it a receiver takes the
 /// stream for another one (RFC 3550 appendix A.1).
@@ -115,8 +115,21 @@ impl Egress {
 
     /// The payload of a video packet arrived whole.
     pub fn on_video(&mut self, now: Time, sequence: u16, ssrc: u32, payload: &[u8]) {
-        let first = self.streams.get(&ssrc).and_then(|stream| stream.first);
-        if first == Some(sequence) && !vp8::keyframe_start(payload) {
+        let Some(stream) = self.streams.get(&ssrc) else {
+            return;
+        };
+        let begins = match stream.payload_type {
+            sdp::H264 => h264::keyframe_start(payload),
+            _ => vp8::keyframe_start(payload),
+        };
+        // The same number comes again after 65,536 packets.
+        let is_new = |first| {
+            stream
+                .newest
+                .is_some_and(|at| at < u64::from(first) + 0x8000)
+        };
+        let is_first = stream.first == Some(sequence) && stream.first.is_some_and(is_new);
+        if is_first && !begins {
             let at = now.as_us();
             self.violations.push(format!(
                 "{at} us: video of {ssrc} begins without a key frame"
@@ -147,6 +160,17 @@ impl Egress {
                 report.ssrc
             ));
         }
+    }
+
+    /// Where a timestamp is on the sender's wall clock, in microseconds, by its
+    /// last report; `None` before one.
+    pub fn wall_us(&self, ssrc: u32, timestamp: u32) -> Option<i64> {
+        let stream = self.streams.get(&ssrc)?;
+        let (ntp, at) = stream.report?;
+        let units = i64::from(timestamp.wrapping_sub(at) as i32);
+        let since_us = units * 1_000 / stream.clock_khz as i64;
+        let wall_us = (u128::from(ntp.to_bits()) * 1_000_000) >> 32;
+        Some(wall_us as i64 + since_us)
     }
 
     pub fn on_bye(&mut self, ssrcs: impl Iterator<Item = u32>) {
@@ -195,7 +219,10 @@ impl Stream {
         let falls = |earlier: u32, later: u32| (later.wrapping_sub(earlier) as i32) < 0;
         let wrong = before.is_some_and(|(_, earlier)| falls(*earlier, header.timestamp))
             || after.is_some_and(|(_, later)| falls(header.timestamp, *later));
-        wrong.then(|| format!("SSRC {ssrc}: timestamp of {sequence} is out of order"))
+        let kind = self.kind;
+        let from = before.map(|(_, earlier)| *earlier);
+        let to = header.timestamp;
+        wrong.then(|| format!("{kind:?} {ssrc}: {sequence} at {to} is out of order: {from:?}"))
     }
 }
 

@@ -6,11 +6,15 @@
 pub mod browser;
 pub mod certificate;
 pub mod egress;
+pub mod encoder;
+pub mod h264_content;
 pub mod net;
 pub mod oracle;
 pub mod peer_connection;
+pub mod player;
 pub mod publisher;
 pub mod rtmp_client;
+pub mod rtmp_peer;
 pub mod sdp;
 pub mod trace;
 mod turn;

@@ -117,6 +117,15 @@ pub fn everything_is_legal(world: &World) -> Vec<String> {
         let found = viewer.violations.iter().chain(check_egress(&viewer.egress));
         wrong.extend(found.map(|fault| format!("{} of {}: {fault}", browser.login, peer.stream)));
     }
+    for peer in world.rtmp_peers() {
+        let found = peer.players.values().flat_map(|player| &player.violations);
+        let found = peer.puzzles.iter().chain(found);
+        wrong.extend(found.map(|fault| format!("RTMP peer {}: {fault}", peer.number)));
+        if peer.overflowed() {
+            let queued = peer.queued_max;
+            wrong.push(format!("RTMP peer {}: {queued} bytes queued", peer.number));
+        }
+    }
     wrong
 }
 

@@ -10,7 +10,7 @@ use crate::proto::dtls::{Dtls, Identity};
 use crate::proto::srtp;
 use crate::sim::egress::Egress;
 use crate::sim::net::{Faults, Lane};
-use crate::sim::publisher::Publisher;
+use crate::sim::publisher::{Media, Publisher};
 use crate::sim::sdp::{self, Answer, Offer};
 use crate::sim::trace::{Kind, Trace};
 use crate::sim::viewer::Viewer;
@@ -87,6 +87,7 @@ pub struct Birth<'a> {
     pub silence: Silence,
     /// Of a publisher that cannot be asked for key frames.
     pub key_interval: Option<Span>,
+    pub media: Media,
 }
 
 pub struct PeerConnection {
@@ -109,6 +110,7 @@ pub struct PeerConnection {
     /// Datagrams that did not authenticate, on arrival.
     pub rejected: u64,
     ended: bool,
+    media: Media,
     identity: Identity,
     ufrag: String,
     password: String,
@@ -141,9 +143,13 @@ impl PeerConnection {
         let mut secret = Secret::new(secret_seed);
         let role = if publishes {
             let noise = Noise::new(noise.next_u64());
-            Role::Publisher(Box::new(Publisher::new(noise, birth.key_interval)))
+            Role::Publisher(Box::new(Publisher::new(
+                noise,
+                birth.key_interval,
+                birth.media,
+            )))
         } else {
-            Role::Viewer(Box::new(Viewer::new(noise.next_u32() | 1)))
+            Role::Viewer(Box::new(Viewer::new(noise.next_u32() | 1, birth.media)))
         };
         PeerConnection {
             id: birth.id,
@@ -160,6 +166,7 @@ impl PeerConnection {
             armed: None,
             rejected: 0,
             ended: false,
+            media: birth.media,
             identity: birth.identity.clone(),
             ufrag: secret.ice_chars(4),
             password: secret.ice_chars(24),
@@ -191,6 +198,7 @@ impl PeerConnection {
             asked: self
                 .publisher()
                 .is_none_or(|publisher| publisher.key_interval.is_none()),
+            h264: self.media.h264,
         })
     }
 

@@ -4,9 +4,11 @@
 
 use crate::base::random::Noise;
 use crate::base::time::{Ntp, Span, Time, short_ntp_from_span};
+use crate::sim::h264_content::{self, PictureKind};
 use crate::sim::peer_connection::{Clear, ClearRtp};
 use crate::sim::sdp::{
-    AUDIO_LEVEL_ID, MID_ID, OPUS, ORIENTATION_ID, Ssrcs, TRANSPORT_CC_ID, VP8, VP8_RTX,
+    AUDIO_LEVEL_ID, H264, H264_RTX, MID_ID, OPUS, ORIENTATION_ID, Ssrcs, TRANSPORT_CC_ID, VP8,
+    VP8_RTX,
 };
 use crate::wire::rtcp::{self, Dlrr, ExtendedBlock, Packet, SenderInfo};
 
@@ -18,6 +20,37 @@ const REPORT_INTERVAL: Span = Span::from_secs(1);
 const KEPT_PACKETS: usize = 1_024;
 /// Bytes of contents before the filler: frame, index, count, key, time.
 pub const CONTENT_BYTES: usize = 4 + 2 + 2 + 1 + 8;
+
+/// Bytes of H.264 in a fragment.
+const FRAGMENT_BYTES: usize = 880;
+
+/// What a browser sends, and takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Its video is H.264, otherwise VP8.
+    pub h264: bool,
+    /// Its sound is real: these packets, again and again; of a viewer, that
+    /// nothing is written in it. Otherwise every packet tells what it is.
+    pub sound: Option<&'static [Vec<u8>]>,
+    pub sound_interval: Span,
+    pub picture_interval: Span,
+    /// Of sound and pictures, where not by chance.
+    pub first_timestamps: Option<(u32, u32)>,
+}
+
+impl Media {
+    pub const USUAL: Media = Media {
+        h264: false,
+        sound: None,
+        sound_interval: AUDIO_INTERVAL,
+        picture_interval: VIDEO_INTERVAL,
+        first_timestamps: None,
+    };
+    pub const H264: Media = Media {
+        h264: true,
+        ..Media::USUAL
+    };
+}
 
 /// A frame as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +84,7 @@ pub struct Publisher {
     pub told: Told,
     /// Packets with a transport-wide number sent.
     pub transport_packets: u64,
+    media: Media,
     noise: Noise,
     mid_audio: String,
     mid_video: String,
@@ -91,14 +125,18 @@ struct Kept {
 }
 
 impl Publisher {
-    pub fn new(mut noise: Noise, key_interval: Option<Span>) -> Self {
+    pub fn new(mut noise: Noise, key_interval: Option<Span>, media: Media) -> Self {
         let mut outgoing = || Outgoing {
             // libwebrtc, too, starts in the lower half.
             next_index: 1 + noise.below(0x7fff),
             first_timestamp: noise.next_u32(),
             ..Outgoing::default()
         };
-        let (audio_out, video_out, rtx_out) = (outgoing(), outgoing(), outgoing());
+        let (mut audio_out, mut video_out, rtx_out) = (outgoing(), outgoing(), outgoing());
+        if let Some((audio, video)) = media.first_timestamps {
+            audio_out.first_timestamp = audio;
+            video_out.first_timestamp = video;
+        }
         let ssrcs = Ssrcs {
             audio: noise.next_u32() | 1,
             video: noise.next_u32() & !3 | 2,
@@ -110,6 +148,7 @@ impl Publisher {
             audio: Vec::new(),
             told: Told::default(),
             transport_packets: 0,
+            media,
             noise,
             mid_audio: "0".to_string(),
             mid_video: "1".to_string(),
@@ -151,11 +190,11 @@ impl Publisher {
             return;
         };
         if now >= self.audio_due {
-            self.audio_due = self.audio_due + AUDIO_INTERVAL;
+            self.audio_due = self.audio_due + self.media.sound_interval;
             self.send_audio(now, started, clear);
         }
         if now >= self.video_due {
-            self.video_due = self.video_due + VIDEO_INTERVAL;
+            self.video_due = self.video_due + self.media.picture_interval;
             self.send_frame(now, started, clear);
         }
         if now >= self.report_due {
@@ -171,6 +210,10 @@ impl Publisher {
         let mut payload = id.to_be_bytes().to_vec();
         payload.extend(now.as_us().to_be_bytes());
         payload.resize(40 + self.noise.below(60) as usize, id as u8);
+        if let Some(real) = self.media.sound {
+            let packet = real.get(id as usize % real.len().max(1));
+            payload = packet.cloned().unwrap_or_default();
+        }
         let level = [0x80 | (id % 0x7f) as u8];
         let mid = self.mid_audio.clone();
         let extensions: [(u8, &[u8]); 3] = [
@@ -206,6 +249,12 @@ impl Publisher {
             packets,
             is_key,
         });
+        if self.media.h264 {
+            for (payload, marker) in h264_payloads(id, now, is_key, packets) {
+                self.send_video(timestamp, marker, payload, clear);
+            }
+            return;
+        }
         for index in 0..packets {
             let mut payload = vp8_head(id, index, is_key);
             payload.extend(id.to_be_bytes());
@@ -230,7 +279,7 @@ impl Publisher {
         let index = self.video_out.take(payload.len());
         let head = Head {
             ssrc: self.ssrcs.video,
-            payload_type: VP8,
+            payload_type: if self.media.h264 { H264 } else { VP8 },
             marker,
             index,
             timestamp,
@@ -274,7 +323,7 @@ impl Publisher {
         let index = self.rtx_out.take(payload.len());
         let head = Head {
             ssrc: self.ssrcs.video_rtx,
-            payload_type: VP8_RTX,
+            payload_type: if self.media.h264 { H264_RTX } else { VP8_RTX },
             marker,
             index,
             timestamp,
@@ -400,6 +449,36 @@ fn vp8_head(frame: u32, index: u16, is_key: bool) -> Vec<u8> {
         ]);
     }
     head
+}
+
+/// A picture in `packets` packets, and which of them ends it: parameter sets
+/// together before a key frame, then fragments (RFC 6184 sections 5.7.1, 5.8).
+fn h264_payloads(id: u32, now: Time, is_key: bool, packets: u16) -> Vec<(Vec<u8>, bool)> {
+    let mut payloads = Vec::new();
+    if is_key {
+        let mut sets = vec![0x78];
+        for set in [h264_content::SPS, h264_content::PPS] {
+            sets.extend((set.len() as u16).to_be_bytes());
+            sets.extend(set);
+        }
+        payloads.push((sets, false));
+    }
+    let kind = match is_key {
+        true => PictureKind::Key,
+        false => PictureKind::Predicted,
+    };
+    let fragments = usize::from(packets) - payloads.len();
+    let unit = h264_content::picture(kind, id, now.as_us(), fragments * FRAGMENT_BYTES - 300);
+    let (head, body) = unit.split_at(1);
+    let head = head.first().copied().unwrap_or_default();
+    let count = body.len().div_ceil(FRAGMENT_BYTES);
+    for (number, piece) in body.chunks(FRAGMENT_BYTES).enumerate() {
+        let (start, end) = (u8::from(number == 0), u8::from(number + 1 == count));
+        let mut payload = vec![head & 0xe0 | 28, start << 7 | end << 6 | head & 0x1f];
+        payload.extend(piece);
+        payloads.push((payload, end == 1));
+    }
+    payloads
 }
 
 /// Bytes before the contents of packet `index` of a frame.

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 pub const OPUS: u8 = 111;
 pub const VP8: u8 = 96;
 pub const VP8_RTX: u8 = 97;
+pub const H264: u8 = 102;
+pub const H264_RTX: u8 = 103;
 
 /// Header extension ids, as Chromium numbers them.
 pub const AUDIO_LEVEL_ID: u8 = 1;
@@ -34,6 +36,8 @@ pub struct Offer<'a> {
     pub ssrcs: Option<Ssrcs>,
     /// Makes key frames on request.
     pub asked: bool,
+    /// Its video is H.264 and nothing else; otherwise VP8.
+    pub h264: bool,
 }
 
 /// Writes an offer of one audio and one video section in one bundle.
@@ -51,18 +55,35 @@ pub fn write_offer(offer: &Offer<'_>) -> String {
     if let Some(ssrcs) = offer.ssrcs {
         announce(&mut text, ssrcs.audio);
     }
-    section(&mut text, offer, "video 9 UDP/TLS/RTP/SAVPF 96 97", 1);
-    text.push_str(
-        "a=extmap:13 urn:3gpp:video-orientation\r\na=rtpmap:96 VP8/90000\r\n\
-         a=rtcp-fb:96 goog-remb\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 nack\r\n\
-         a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n",
+    let (codec, rtx) = match offer.h264 {
+        true => (H264, H264_RTX),
+        false => (VP8, VP8_RTX),
+    };
+    let line = format!("video 9 UDP/TLS/RTP/SAVPF {codec} {rtx}");
+    section(&mut text, offer, &line, 1);
+    let name = if offer.h264 { "H264" } else { "VP8" };
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(
+        text,
+        "a=extmap:13 urn:3gpp:video-orientation\r\na=rtpmap:{codec} {name}/90000\r\n\
+         a=rtcp-fb:{codec} goog-remb\r\na=rtcp-fb:{codec} transport-cc\r\n\
+         a=rtcp-fb:{codec} nack\r\na=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={codec}\r\n",
     );
+    if offer.h264 {
+        let _ = write!(
+            text,
+            "a=fmtp:{codec} level-asymmetry-allowed=1;packetization-mode=1;\
+             profile-level-id=42e01f\r\n"
+        );
+    }
     if offer.asked {
-        text.push_str("a=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack pli\r\n");
+        let _ = write!(
+            text,
+            "a=rtcp-fb:{codec} ccm fir\r\na=rtcp-fb:{codec} nack pli\r\n"
+        );
     }
     if let Some(ssrcs) = offer.ssrcs {
         let (media, rtx) = (ssrcs.video, ssrcs.video_rtx);
-        // Writing to a String cannot fail, here and below.
         let _ = write!(text, "a=ssrc-group:FID {media} {rtx}\r\n");
         announce(&mut text, media);
         announce(&mut text, rtx);
@@ -213,6 +234,7 @@ mod tests {
                 fingerprint: [7; 32],
                 ssrcs,
                 asked: true,
+                h264: ssrcs.is_some(),
             };
             let read = sdp::parse(&write_offer(&offer)).unwrap();
             assert_eq!(read.media.len(), 2);

@@ -12,6 +12,7 @@ use crate::core::border::{
     CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, TurnReport,
 };
 use crate::core::mail::Mail;
+use crate::core::transcode::{Transcoded, Transcoders};
 use crate::core::{Core, Setup};
 use crate::sim::peer_connection::{PeerConnection, Role, Turn};
 use crate::sim::trace::Kind;
@@ -20,6 +21,8 @@ use crate::wire::demux;
 
 /// From one core's mailbox to another's.
 const MAIL_DELAY: Span = Span::from_us(20);
+/// At the transcode worker.
+const TRANSCODE_DELAY: Span = Span::from_ms(2);
 
 pub(super) struct CoreSeat {
     pub core: Core,
@@ -27,6 +30,7 @@ pub(super) struct CoreSeat {
     pub armed: Option<Time>,
     pub touched: bool,
     pub report: TurnReport,
+    pub transcoders: Transcoders,
 }
 
 pub(super) struct Scheduled {
@@ -42,7 +46,10 @@ pub(super) enum What {
     CoreTimer(usize),
     PeerTimer(usize, usize),
     Mail(usize, CoreId, Mail),
-    Accepted(usize, ConnectionId, SocketAddr),
+    RtmpTimer(usize),
+    Transcoded(usize, Transcoded),
+    Drained(usize, ConnectionId),
+    Accepted(usize, ConnectionId, SocketAddr, Door),
     BytesToCore(usize, ConnectionId, Vec<u8>),
     ClosedAtCore(usize, ConnectionId, CloseCause),
     BytesToBrowser(ConnectionId, Bytes),
@@ -105,13 +112,16 @@ impl World {
                 }
             }
             What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
-            What::Accepted(core, connection, peer) => {
+            What::RtmpTimer(number) => self.wake_rtmp_peer(number),
+            What::Transcoded(core, done) => self.input(core, Input::Transcoded(done)),
+            What::Drained(core, connection) => self.input(core, Input::Drained { connection }),
+            What::Accepted(core, connection, peer, door) => {
                 self.input(
                     core,
                     Input::Accepted {
                         connection,
                         peer,
-                        door: Door::Plain,
+                        door,
                     },
                 );
             }
@@ -123,13 +133,16 @@ impl World {
                 self.input(core, Input::Closed { connection, cause });
             }
             What::BytesToBrowser(connection, bytes) => {
-                if let Some(&browser) = self.connections.get(&connection) {
+                if let Some(&number) = self.rtmp_connections.get(&connection) {
+                    self.bytes_to_rtmp(number, &bytes);
+                } else if let Some(&browser) = self.connections.get(&connection) {
                     let (now, shop) = (self.now, &mut self.shop);
                     self.browsers[browser].read(now, &bytes, shop, &mut self.trace);
                     self.flush_browser(browser);
                 }
             }
             What::ClosedAtBrowser(connection) => {
+                self.rtmp_closed(connection);
                 if let Some(browser) = self.connections.remove(&connection) {
                     self.browsers[browser].disconnected();
                 }
@@ -227,7 +240,13 @@ impl World {
         }
         self.flush_trains(core);
         let from = CoreId(core as u16);
-        let out = &mut self.cores[core].out;
+        let seat = &mut self.cores[core];
+        let mut done = Vec::new();
+        for job in std::mem::take(&mut seat.out.transcodes) {
+            seat.transcoders.run(job, &mut done);
+        }
+        let out = &mut seat.out;
+        let drains = std::mem::take(&mut out.drains);
         let writes = std::mem::take(&mut out.writes);
         let closes = std::mem::take(&mut out.closes);
         let mail = std::mem::take(&mut out.mail);
@@ -235,7 +254,23 @@ impl World {
         // Nobody here asks for pages of operators.
         out.renders.clear();
         for (id, bytes) in writes {
-            self.schedule(now + TCP_DELAY, What::BytesToBrowser(id, bytes));
+            match self.rtmp_connections.get(&id).copied() {
+                Some(number) => self.write_to_rtmp(number, id, bytes),
+                None => self.schedule(now + TCP_DELAY, What::BytesToBrowser(id, bytes)),
+            }
+        }
+        for id in drains {
+            let rtmp = self.rtmp_connections.get(&id).copied();
+            let drained = match rtmp {
+                Some(number) => self.rtmp_drained_at(number),
+                None => Some(now + TCP_DELAY),
+            };
+            if let Some(at) = drained {
+                self.schedule(at, What::Drained(core, id));
+            }
+        }
+        for done in done {
+            self.schedule(now + TRANSCODE_DELAY, What::Transcoded(core, done));
         }
         for id in closes {
             self.schedule(now + TCP_DELAY, What::ClosedAtBrowser(id));
@@ -307,6 +342,7 @@ impl CoreSeat {
             armed: None,
             touched: false,
             report: TurnReport::default(),
+            transcoders: Transcoders::default(),
         }
     }
 }

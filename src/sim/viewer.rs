@@ -8,8 +8,9 @@ use crate::base::time::{Span, Time};
 use crate::proto::reception::Reception;
 use crate::proto::rtx_window::extend_sequence;
 use crate::sim::egress::{Egress, StreamKind};
+use crate::sim::h264_content;
 use crate::sim::peer_connection::Clear;
-use crate::sim::publisher::{CONTENT_BYTES, content_at};
+use crate::sim::publisher::{CONTENT_BYTES, Media, content_at};
 use crate::wire::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::wire::rtcp::{self, Packet, ReportBlock};
 use crate::wire::rtp::{self, Header};
@@ -40,6 +41,28 @@ pub struct SeenFrame {
     pub complete: Option<Time>,
 }
 
+/// Sound as it arrived.
+#[derive(Clone, Debug)]
+pub struct SeenSound {
+    pub at: Time,
+    pub timestamp: u32,
+    /// Of real sound.
+    pub packet: Vec<u8>,
+}
+
+/// A packet of H.264.
+struct Piece {
+    timestamp: u32,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
+/// Packets of H.264 kept to put frames together.
+const PIECES_KEPT: u64 = 2_000;
+
+const SOUND: usize = 0;
+const PICTURE: usize = 1;
+
 #[derive(Clone, Copy)]
 struct Missing {
     index: u64,
@@ -54,12 +77,22 @@ pub struct Viewer {
     pub pictures: Vec<(u32, Time)>,
     /// Audio packets by their number: sent, arrived.
     pub audio: BTreeMap<u32, (Time, Time)>,
+    /// Every packet of sound, in order of arrival.
+    pub sounds: Vec<SeenSound>,
+    /// Most that sound and pictures were apart, by sender reports, against when
+    /// they were made; of what was made since the first packet came.
+    pub skew_max: Span,
     pub sender_reports: u64,
     pub nacked: u64,
     pub recovered: u64,
     pub plis: u64,
     /// Contents that are not what a publisher sent.
     pub violations: Vec<String>,
+    media: Media,
+    pieces: BTreeMap<u64, Piece>,
+    first_piece: Option<u64>,
+    first_at: Option<Time>,
+    offsets_us: [Option<i64>; 2],
     ssrc: u32,
     video_ssrc: Option<u32>,
     audio_ssrc: Option<u32>,
@@ -75,12 +108,19 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    pub fn new(ssrc: u32) -> Self {
+    pub fn new(ssrc: u32, media: Media) -> Self {
         Viewer {
             egress: Egress::default(),
             frames: BTreeMap::new(),
             pictures: Vec::new(),
             audio: BTreeMap::new(),
+            sounds: Vec::new(),
+            skew_max: Span::default(),
+            media,
+            pieces: BTreeMap::new(),
+            first_piece: None,
+            first_at: None,
+            offsets_us: [None; 2],
             sender_reports: 0,
             nacked: 0,
             recovered: 0,
@@ -111,12 +151,13 @@ impl Viewer {
             return self.violations.push("bad padding".to_string());
         };
         let payload = packet.get(header.len..header.len + len).unwrap_or_default();
+        self.first_at.get_or_insert(now);
         match self.egress.kind_of(header.ssrc) {
             Some(StreamKind::Audio) => {
                 self.audio_ssrc = Some(header.ssrc);
                 self.audio_reception
                     .on_packet(index, header.timestamp, 48_000, now);
-                self.take_audio(now, payload);
+                self.take_audio(now, payload, header);
             }
             Some(StreamKind::Video) => {
                 self.video_ssrc = Some(header.ssrc);
@@ -125,7 +166,7 @@ impl Viewer {
                 self.egress
                     .on_video(now, header.sequence, header.ssrc, payload);
                 self.note_sequence(now, index);
-                self.take_video(now, payload, header);
+                self.take_packet(now, payload, header, index);
             }
             Some(StreamKind::VideoRtx) => {
                 let original = rtp::rtx_original_sequence(payload);
@@ -133,15 +174,29 @@ impl Viewer {
                     return self.violations.push("RTX without an original".to_string());
                 };
                 self.recovered += 1;
-                self.note_sequence(now, extend_sequence(highest, sequence));
-                self.take_video(now, payload, header);
+                let index = extend_sequence(highest, sequence);
+                self.note_sequence(now, index);
+                self.take_packet(now, payload, header, index);
             }
             // The wire check has complained already.
             None => {}
         }
     }
 
-    fn take_audio(&mut self, now: Time, payload: &[u8]) {
+    fn take_audio(&mut self, now: Time, payload: &[u8], header: &Header) {
+        let is_real = self.media.sound.is_some();
+        self.sounds.push(SeenSound {
+            at: now,
+            timestamp: header.timestamp,
+            packet: if is_real {
+                payload.to_vec()
+            } else {
+                Vec::new()
+            },
+        });
+        if is_real {
+            return;
+        }
         let (Some(id), Some(sent)) = (u32_at(payload, 0), u64_at(payload, 4)) else {
             return self.violations.push("audio cut short".to_string());
         };
@@ -151,6 +206,99 @@ impl Viewer {
         let before = self.audio.insert(id, (Time::from_us(sent), now));
         if before.is_some() {
             self.violations.push(format!("audio {id} came twice"));
+        }
+        self.compare(SOUND, header.ssrc, header.timestamp, Time::from_us(sent));
+    }
+
+    /// Where this is by the server's clock, less when it was made.
+    fn compare(&mut self, lane: usize, ssrc: u32, timestamp: u32, made: Time) {
+        if self.first_at.is_none_or(|first| made < first) {
+            return;
+        }
+        let wall_us = self.egress.wall_us(ssrc, timestamp);
+        self.offsets_us[lane] = wall_us.map(|wall| wall - made.as_us() as i64);
+        if let [Some(sound), Some(picture)] = self.offsets_us {
+            let apart = Span::from_us(sound.abs_diff(picture));
+            self.skew_max = self.skew_max.max(apart);
+        }
+    }
+
+    fn take_packet(&mut self, now: Time, payload: &[u8], header: &Header, index: u64) {
+        if !self.media.h264 {
+            return self.take_video(now, payload, header);
+        }
+        self.first_piece.get_or_insert(index);
+        let piece = Piece {
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: payload.to_vec(),
+        };
+        self.pieces.insert(index, piece);
+        while let Some((oldest, _)) = self.pieces.first_key_value()
+            && *oldest + PIECES_KEPT < index
+        {
+            self.pieces.pop_first();
+        }
+        self.moved.get_or_insert(now);
+        if let Some((first, last)) = self.whole_around(index) {
+            self.take_picture(now, first, last);
+        }
+    }
+
+    /// The packets of the frame that packet `index` is of, if all are there.
+    fn whole_around(&self, index: u64) -> Option<(u64, u64)> {
+        let timestamp = self.pieces.get(&index)?.timestamp;
+        let is_of_it = |index: u64| {
+            let piece = self.pieces.get(&index);
+            piece.is_some_and(|piece| piece.timestamp == timestamp)
+        };
+        let mut first = index;
+        while is_of_it(first - 1) {
+            first -= 1;
+        }
+        let mut last = index;
+        while !self.pieces.get(&last)?.marker && is_of_it(last + 1) {
+            last += 1;
+        }
+        let begins = self.pieces.contains_key(&(first - 1)) || self.first_piece == Some(first);
+        (begins && self.pieces.get(&last)?.marker).then_some((first, last))
+    }
+
+    fn take_picture(&mut self, now: Time, first: u64, last: u64) {
+        let Some(timestamp) = self.pieces.get(&first).map(|piece| piece.timestamp) else {
+            return;
+        };
+        let payloads = self.pieces.range(first..=last);
+        let slice = slice_of(payloads.map(|(_, piece)| piece.payload.as_slice()));
+        let Some(written) = h264_content::read(&slice) else {
+            let text = format!("frame at {timestamp} was changed");
+            return self.violations.push(text);
+        };
+        let sent = Time::from_us(written.at_us);
+        let known = self.frames.get(&written.id);
+        if known.is_some_and(|known| known.timestamp == timestamp) {
+            // One of its packets came again.
+            return;
+        }
+        let before = self.frames.insert(
+            written.id,
+            SeenFrame {
+                sent,
+                is_key: written.is_key,
+                timestamp,
+                packets: (last - first + 1) as u16,
+                got: 0,
+                complete: Some(now),
+            },
+        );
+        if before.is_some() && self.plis == 0 {
+            self.violations
+                .push(format!("frame {} came twice", written.id));
+        }
+        self.show(now, written.id);
+        // A kept one that was asked for is shown now, whenever it was made.
+        if let (Some(ssrc), None) = (self.video_ssrc, before) {
+            self.compare(PICTURE, ssrc, timestamp, sent);
         }
     }
 
@@ -335,6 +483,15 @@ impl Viewer {
         }
     }
 
+    /// When each timestamp of sound is by the server's clock, in microseconds.
+    pub fn sound_wall_us(&self, timestamp: u32) -> Option<i64> {
+        self.egress.wall_us(self.audio_ssrc?, timestamp)
+    }
+
+    pub fn picture_wall_us(&self, timestamp: u32) -> Option<i64> {
+        self.egress.wall_us(self.video_ssrc?, timestamp)
+    }
+
     /// The longest time without a new picture, from the first to `until`.
     pub fn longest_gap(&self, until: Time) -> Span {
         let times = self.pictures.iter().map(|(_, at)| *at);
@@ -345,4 +502,22 @@ impl Viewer {
             .max()
             .unwrap_or_default()
     }
+}
+
+/// The slice in a frame's payloads, put together from its fragments.
+fn slice_of<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut slice = Vec::new();
+    for payload in payloads {
+        match payload {
+            [head, fragment, rest @ ..] if head & 0x1f == 28 => {
+                if fragment & 0x80 != 0 {
+                    slice = vec![head & 0xe0 | fragment & 0x1f];
+                }
+                slice.extend(rest);
+            }
+            [head, ..] if matches!(head & 0x1f, 1 | 5) => slice = payload.to_vec(),
+            _ => {}
+        }
+    }
+    slice
 }

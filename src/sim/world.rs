@@ -11,14 +11,16 @@ use crate::base::random::Noise;
 use crate::base::snapshot::ServerSnapshot;
 use crate::base::time::{Span, Time};
 use crate::base::trains::Train;
-use crate::core::border::{CloseCause, ConnectionId, CoreId, Machine, Outbox, Path};
+use crate::core::border::{CloseCause, ConnectionId, CoreId, Door, Machine, Outbox, Path};
 use crate::core::{Core, Rules, Setup};
+use crate::ops::access::Access;
 use crate::ops::event::Event;
 use crate::proto::dtls::{Identity, MaxVersion};
 use crate::signal::session::KeepAlive;
 use crate::sim::browser::{Browser, Plan, Workshop, new_address};
 use crate::sim::certificate::{CERTIFICATE_DER, PRIVATE_KEY_DER};
 use crate::sim::net::{Fault, FaultCounts, Faults, Net};
+use crate::sim::rtmp_peer::RtmpPeer;
 use crate::sim::trace::Trace;
 use crate::sim::turn::{CoreSeat, Scheduled, What};
 use crate::wire::codec::VideoCodec;
@@ -43,6 +45,8 @@ pub struct Options {
     pub up: Faults,
     /// Server to browsers.
     pub down: Faults,
+    /// What access tokens are signed with; without, everybody may enter.
+    pub secret: Option<&'static [u8]>,
 }
 
 impl Options {
@@ -55,6 +59,7 @@ impl Options {
             browser_dtls: MaxVersion::Dtls12,
             up: Faults::clean(Span::from_ms(25)),
             down: Faults::clean(Span::from_ms(25)),
+            secret: None,
         }
     }
 }
@@ -69,6 +74,7 @@ pub struct World {
     pub events: Vec<(Time, CoreId, Event)>,
     pub(super) cores: Vec<CoreSeat>,
     pub(super) browsers: Vec<Browser>,
+    pub(super) rtmp: Vec<RtmpPeer>,
     pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
     pub(super) scheduled: u64,
     pub(super) net: Net,
@@ -78,6 +84,7 @@ pub struct World {
     /// Which peer connection has or had an address.
     pub(super) addresses: BTreeMap<SocketAddr, (usize, usize)>,
     pub(super) connections: BTreeMap<ConnectionId, usize>,
+    pub(super) rtmp_connections: BTreeMap<ConnectionId, usize>,
     pub(super) connections_made: u64,
     pub(super) taken: Vec<Train>,
     /// Datagrams toward cores, held back instead of handled.
@@ -110,13 +117,14 @@ impl World {
         };
         let room_key = noise.next_u64();
         let cores = (0..options.cores)
-            .map(|core| CoreSeat::new(setup(core, options.cores, &server, room_key, &mut noise)))
+            .map(|core| CoreSeat::new(setup(core, options, &server, room_key, &mut noise)))
             .collect();
         World {
             now: Time::ZERO,
             events: Vec::new(),
             cores,
             browsers: Vec::new(),
+            rtmp: Vec::new(),
             queue: BinaryHeap::new(),
             scheduled: 0,
             net: Net::new(noise.next_u64()),
@@ -125,6 +133,7 @@ impl World {
             noise,
             addresses: BTreeMap::new(),
             connections: BTreeMap::new(),
+            rtmp_connections: BTreeMap::new(),
             connections_made: 0,
             taken: Vec::new(),
             held: None,
@@ -158,7 +167,10 @@ impl World {
         self.connections.retain(|_, browser| *browser != seat.0);
         self.connections.insert(id, seat.0);
         let address: SocketAddr = ([203, 0, 113, seat.0 as u8], 50_000).into();
-        self.schedule(self.now + TCP_DELAY, What::Accepted(core, id, address));
+        self.schedule(
+            self.now + TCP_DELAY,
+            What::Accepted(core, id, address, Door::Plain),
+        );
         self.browsers[seat.0].connection = Some((CoreId(core as u16), id));
     }
 
@@ -322,6 +334,9 @@ impl World {
             if refused > 0 {
                 left.push(format!("core {number}: {refused} datagrams refused"));
             }
+            if !seat.transcoders.is_empty() {
+                left.push(format!("core {number}: streams at the transcoder"));
+            }
             let timers = seat.core.snapshot(&seat.out).gauges.timers;
             if timers > 0 {
                 left.push(format!("core {number}: {timers} timers"));
@@ -343,20 +358,31 @@ impl World {
     }
 }
 
-fn setup(core: u16, cores: u16, identity: &Identity, room_key: u64, noise: &mut Noise) -> Setup {
+fn setup(
+    core: u16,
+    options: Options,
+    identity: &Identity,
+    room_key: u64,
+    noise: &mut Noise,
+) -> Setup {
     let mut seed = [0; 32];
     for byte in &mut seed {
         *byte = noise.below(256) as u8;
     }
     Setup {
         core: CoreId(core),
-        cores,
+        cores: options.cores,
         candidates: vec![SocketAddr::new(SERVER, FIRST_MEDIA_PORT + core)],
         identity: identity.clone(),
         video_codecs: vec![VideoCodec::H264, VideoCodec::Vp8],
         max_bitrate_kbps: None,
+        opus_bitrate_bps: 64_000,
+        aac_bitrate_bps: 96_000,
         tls: None,
-        rules: Rules::default(),
+        rules: Rules {
+            access: options.secret.map_or(Access::open(), Access::with_secret),
+            ..Rules::default()
+        },
         keep_alive: KeepAlive {
             interval: Span::from_secs(5),
             probes: 3,

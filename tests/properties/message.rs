@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
         session.handle_text(line, &mut actions);
         for action in actions {
             match action {
-                SessionAction::Say(text) => assert_readable(&text),
+                SessionAction::Say(frame) => assert_readable(&frame.text()),
                 SessionAction::Ask { room, .. } => {
                     assert!(!room.is_empty() && !room.chars().any(char::is_control));
                     assert!(session.is_established());

@@ -7,13 +7,27 @@
     reason = "a sweep is asked for from outside"
 )]
 
+pub mod sound;
+
 use std::ops::Range;
 
 use ringhall::base::time::Span;
 use ringhall::core::CloseCause;
+use ringhall::sim::browser::Plan;
 use ringhall::sim::net::Faults;
 use ringhall::sim::oracle;
+use ringhall::sim::publisher::Media;
+use ringhall::sim::rtmp_peer::RtmpSeat;
 use ringhall::sim::world::{Options, Seat, World};
+
+/// A browser that knows H.264, and only looks on.
+pub const WATCHES: Plan = Plan {
+    media: Media::H264,
+    ..Plan::AUDIENCE
+};
+
+/// How far sound and pictures may be apart.
+pub const SKEW_MAX: Span = Span::from_ms(40);
 
 pub const FRAME: Span = Span::from_us(33_333);
 
@@ -57,6 +71,9 @@ pub fn everybody_leaves(world: &mut World) {
     for seat in &seats {
         world.close_peers(*seat);
         world.hang_up(*seat, CloseCause::Ended);
+    }
+    for seat in 0..world.rtmp_peers().len() {
+        world.rtmp_hang_up(RtmpSeat(seat), CloseCause::Ended);
     }
     world.run_for(secs(45));
     expect_nothing(oracle::everything_is_legal(world));

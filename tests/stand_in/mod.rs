@@ -168,7 +168,7 @@ impl Machine for StandIn {
             Input::Certificate(_) => {
                 self.seen.certificates_by_core[usize::from(self.core.0)].fetch_add(1, SeqCst);
             }
-            Input::Mail { .. } | Input::WallClock { .. } => {}
+            Input::Mail { .. } | Input::WallClock { .. } | Input::Transcoded(_) => {}
             Input::Rendered {
                 connection,
                 response,
@@ -218,6 +218,9 @@ pub fn settings(backend: Backend, cores: usize) -> IoSettings {
         cores,
         web_port: 0,
         tls_port: None,
+        rtmp_port: None,
+        rtmps_port: None,
+        transcode_threads: 1,
         bind_ip: None,
         media_port_from: 0,
         render: Arc::new(|render| Rendered {

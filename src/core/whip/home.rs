@@ -87,7 +87,9 @@ impl Core {
         let Some(stream) = roster.and_then(|roster| roster.stream(&id)) else {
             return Reply::text(503, info::SERVER_FULL);
         };
-        let peer = stream.peer;
+        let Some(peer) = stream.peer else {
+            return Reply::text(503, info::SERVER_FULL);
+        };
         let (location, etag) = self.name_session(protocol, peer);
         Reply {
             status: 201,
@@ -173,7 +175,11 @@ impl Core {
 
     /// The stream of this very name, else the first live one, by name, of the
     /// participant so called.
-    fn stream_called(&self, room: &str, name: &str) -> Result<String, Refused> {
+    pub(in crate::core) fn stream_called(
+        &self,
+        room: &str,
+        name: &str,
+    ) -> Result<String, &'static str> {
         let roster = &self.rooms.get(room).ok_or(info::STREAM_NOT_FOUND)?.roster;
         if roster.publication(name).is_some() {
             return Ok(name.to_owned());

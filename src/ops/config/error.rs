@@ -21,8 +21,12 @@ pub enum ConfigError {
     MediaPortsOverflow { media_port_from: u16, cores: u16 },
     /// A line without `=`.
     NotKeyValue { place: Place, text: String },
-    /// `ws.port` and `wss.port` are the same.
-    SamePort { port: u16 },
+    /// Two TCP ports are the same.
+    SamePort {
+        first: &'static str,
+        second: &'static str,
+        port: u16,
+    },
     /// More than [`CONFIG_MAX_BYTES`].
     TooLarge { source: String, size_bytes: usize },
     /// A key that is not in [`KEYS`].
@@ -57,9 +61,13 @@ impl fmt::Display for ConfigError {
                 f,
                 "{missing} is missing: accepted: both of tls.cert and tls.key, or neither"
             ),
-            ConfigError::SamePort { port } => write!(
+            ConfigError::SamePort {
+                first,
+                second,
+                port,
+            } => write!(
                 f,
-                "ws.port={port} and wss.port={port}: accepted: two different ports, or wss.port=off"
+                "{first}={port} and {second}={port}: accepted: two different ports, or {second}=off"
             ),
             ConfigError::MediaPortsOverflow {
                 media_port_from,

@@ -9,7 +9,7 @@ use super::rooms;
 use super::{Config, DtlsVersion, IoBackend, VideoCodecName};
 use crate::base::limits::{
     ADMIN_TOKEN_MIN_CHARS, AUTH_SECRET_MIN_BYTES, CONFIG_ADDRESSES_MAX, CONFIG_CORES_MAX,
-    CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX,
+    CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX, TRANSCODE_THREADS_MAX,
 };
 use crate::base::time::Span;
 
@@ -42,11 +42,50 @@ pub static KEYS: &[Key] = &[
         accepts: "a port, 0 to 65535, or off",
         doc: "TCP port of the same inside TLS (https and wss); 0 picks a free one, printed at start; off: none.",
         set: |config, text| port_or_off(text).map(|port| config.wss_port = port),
-        get: |config| {
-            config
-                .wss_port
-                .map_or(OFF.to_owned(), |port| port.to_string())
+        get: |config| port_text(config.wss_port),
+    },
+    Key {
+        name: "rtmp.port",
+        default: "1935",
+        accepts: "a port, 0 to 65535, or off",
+        doc: "TCP port of RTMP: encoders, players and Flash clients, shared by all cores; 0 picks a free one, printed at start; off: none.",
+        set: |config, text| port_or_off(text).map(|port| config.rtmp_port = port),
+        get: |config| port_text(config.rtmp_port),
+    },
+    Key {
+        name: "rtmps.port",
+        default: "off",
+        accepts: "a port, 0 to 65535, or off",
+        doc: "TCP port of the same inside TLS, with the certificate of the https port; 0 picks a free one, printed at start; off: none.",
+        set: |config, text| port_or_off(text).map(|port| config.rtmps_port = port),
+        get: |config| port_text(config.rtmps_port),
+    },
+    Key {
+        name: "transcode_threads",
+        default: "1",
+        accepts: "1 to 64",
+        doc: "Threads that convert sound between browsers (Opus) and RTMP clients (AAC, Speex); idle while nobody needs it.",
+        set: |config, text| {
+            number(text, 1..=TRANSCODE_THREADS_MAX)
+                .map(|threads| config.transcode_threads = threads)
         },
+        get: |config| config.transcode_threads.to_string(),
+    },
+    Key {
+        name: "transcode_opus_kbps",
+        default: "64",
+        accepts: "16 to 256",
+        doc: "Bitrate of Opus made from the sound of RTMP clients, in kbit/s.",
+        set: |config, text| number(text, 16..=256).map(|kbps| config.transcode_opus_kbps = kbps),
+        get: |config| config.transcode_opus_kbps.to_string(),
+    },
+    Key {
+        name: "transcode_aac_kbps",
+        default: "96",
+        accepts: "32 to 256",
+        doc: "Bitrate of AAC made from the sound of browsers for RTMP players, in kbit/s.",
+        set: |config, text| number(text, 32..=256).map(|kbps| config.transcode_aac_kbps = kbps),
+        get: |config| config.transcode_aac_kbps.to_string(),
     },
     Key {
         name: "tls.cert",
@@ -271,7 +310,7 @@ const RATE_MAX: u32 = 1_000_000;
 const _: () = assert!(CONFIG_ADDRESSES_MAX == 16 && CONFIG_CORES_MAX == 256);
 const _: () = assert!(AUTH_SECRET_MIN_BYTES == 32 && ADMIN_TOKEN_MIN_CHARS == 16);
 const _: () = assert!(CONFIG_ORIGINS_MAX == 64 && CONFIG_ROOM_CODECS_MAX == 256);
-const _: () = assert!(ROOM_MEMBERS_MAX == 4_096);
+const _: () = assert!(ROOM_MEMBERS_MAX == 4_096 && TRANSCODE_THREADS_MAX == 64);
 
 fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     // `parse` alone would take a sign.
@@ -289,6 +328,10 @@ fn port_or_off(text: &str) -> Option<Option<u16>> {
         OFF => Some(None),
         text => number(text, 0..=u16::MAX).map(Some),
     }
+}
+
+fn port_text(port: Option<u16>) -> String {
+    port.map_or(OFF.to_owned(), |port| port.to_string())
 }
 
 /// Any text that stays on its line when printed.

@@ -26,6 +26,15 @@ pub struct Config {
     pub ws_port: u16,
     /// `None`: no https port.
     pub wss_port: Option<u16>,
+    /// `None`: no RTMP.
+    pub rtmp_port: Option<u16>,
+    /// `None`: no RTMP inside TLS.
+    pub rtmps_port: Option<u16>,
+    pub transcode_threads: usize,
+    /// Of Opus made for browsers.
+    pub transcode_opus_kbps: u32,
+    /// Of AAC made for RTMP players.
+    pub transcode_aac_kbps: u32,
     /// PEM file of the https port's certificate; empty: one of our own making.
     /// Set together with [`Config::tls_key`].
     pub tls_cert: String,
@@ -103,6 +112,11 @@ impl Default for Config {
         let mut config = Config {
             ws_port: 0,
             wss_port: None,
+            rtmp_port: None,
+            rtmps_port: None,
+            transcode_threads: 0,
+            transcode_opus_kbps: 0,
+            transcode_aac_kbps: 0,
             tls_cert: String::new(),
             tls_key: String::new(),
             tls_dir: String::new(),
@@ -170,8 +184,23 @@ impl Config {
         if let Some(missing) = missing {
             return Err(ConfigError::HalfCertificate { missing });
         }
-        if self.ws_port != 0 && self.wss_port == Some(self.ws_port) {
-            return Err(ConfigError::SamePort { port: self.ws_port });
+        let ports = [
+            ("ws.port", Some(self.ws_port)),
+            ("wss.port", self.wss_port),
+            ("rtmp.port", self.rtmp_port),
+            ("rtmps.port", self.rtmps_port),
+        ];
+        for (at, (second, port)) in ports.iter().enumerate() {
+            let mut before = ports.iter().take(at);
+            let same = before.find(|(_, other)| other == port);
+            // The kernel would give connections to either.
+            if let (Some((first, _)), Some(port)) = (same, port.filter(|port| *port != 0)) {
+                return Err(ConfigError::SamePort {
+                    first,
+                    second,
+                    port,
+                });
+            }
         }
         Ok(())
     }
