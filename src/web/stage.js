@@ -16,7 +16,7 @@ const SCREEN_SHARE = 0.72;
 const TILE_MIN_PX = 148;
 
 export class Stage {
-  /** @param {Application} application @param {{ onSoundRefused: () => void, speaker: () => string }} owner */
+  /** @param {Application} application @param {Omit<import("./tile.js").TileOwner, "onLayout">} owner */
   constructor(application, owner) {
     /** @private */
     this._root = element("stage", HTMLElement);

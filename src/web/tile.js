@@ -5,10 +5,14 @@ import { SpeakingMark } from "./level.js";
 import { QualityBadge } from "./quality.js";
 import { explainStream, isPassing } from "./words.js";
 
-/** @typedef {{ onLayout: () => void, onSoundRefused: () => void, speaker: () => string }} TileOwner */
+/** @typedef {{ onLayout: () => void, onSoundRefused: () => void, speaker: () => string,
+ *   onNews: (who: string, text: string) => void }} TileOwner */
 
 /** Pauses before a stream whose media broke is asked for again, in ms. */
 const RETRY_PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000];
+
+/** What a play may lack. */
+const LACKING = ["video", "audio"];
 
 /** @param {string} name of a stream @returns {boolean} */
 function isScreen(name) {
@@ -46,6 +50,12 @@ export class ParticipantTile {
     this._plays = new Map();
     /** @private Ends the watching of a play's level, by stream name. @type {Map<string, () => void>} */
     this._levels = new Map();
+    /** @private Why the last play failed. */
+    this._failure = "";
+    /** @private What a play can't show or sound, by kind and stream name. @type {Map<string, string>} */
+    this._lacks = new Map();
+    /** @private Of these the chat has been told; a play begun anew repeats them. @type {Set<string>} */
+    this._told = new Set();
     /** @private The viewer pressed Stop: news of streams must not start them again. */
     this._stopped = false;
     /** @private Broken plays asked for again since the last that worked. */
@@ -145,7 +155,7 @@ export class ParticipantTile {
     ])) {
       if (state && typeof state === "object") badge.hidden = !state.muted;
     }
-    this.root.classList.toggle("dark", !this._camOff.hidden);
+    this._refreshTrouble();
     this._unwatch(name);
     this._levels.set(name, stream.watchLevel((level) => this._speaking.show(this._micOff.hidden ? level : 0)));
   }
@@ -173,6 +183,8 @@ export class ParticipantTile {
     if (this._plays.get(name) === stream) {
       this._plays.delete(name);
       this._unwatch(name);
+      for (const kind of LACKING) this._lacks.delete(`${kind} ${name}`);
+      this._refreshTrouble();
       if (isScreen(name)) this.root.classList.remove("screen");
       this._watchQuality();
     }
@@ -194,8 +206,8 @@ export class ParticipantTile {
     this._setTrouble(explainStream(info, stream.getErrorInfo()));
   }
 
-  /** @private @param {string} name @param {{ type: string }} event */
-  _noticed(name, { type }) {
+  /** @private @param {string} name @param {{ type: string, payload?: any }} event */
+  _noticed(name, { type, payload }) {
     const types = Ringhall.STREAM_EVENT_TYPE;
     if (type === types.UNMUTE_REQUIRED) this._owner.onSoundRefused();
     if (!isScreen(name)) {
@@ -204,8 +216,30 @@ export class ParticipantTile {
       else if (type === types.VIDEO_MUTED) this._camOff.hidden = false;
       else if (type === types.VIDEO_UNMUTED) this._camOff.hidden = true;
     }
-    this.root.classList.toggle("dark", !this._camOff.hidden);
+    const info = String((payload && payload.info) || "");
+    if (type === types.VIDEO_UNAVAILABLE) this._lack("video", name, info);
+    else if (type === types.VIDEO_AVAILABLE) this._unlack("video", name, info);
+    else if (type === types.AUDIO_UNAVAILABLE) this._lack("audio", name, info);
+    this._refreshTrouble();
     this._refreshAudio();
+  }
+
+  /** @private @param {string} kind @param {string} name @param {string} info */
+  _lack(kind, name, info) {
+    this._lacks.set(`${kind} ${name}`, info);
+    if (this._told.has(info)) return;
+    this._told.add(info);
+    this._owner.onNews(this._participant.name(), info);
+  }
+
+  /** @private @param {string} kind @param {string} name @param {string} info */
+  _unlack(kind, name, info) {
+    const lack = this._lacks.get(`${kind} ${name}`);
+    if (lack === undefined) return;
+    this._lacks.delete(`${kind} ${name}`);
+    // Should it come again, it is news again.
+    this._told.delete(lack);
+    this._owner.onNews(this._participant.name(), info);
   }
 
   /** @private @param {string} status */
@@ -216,7 +250,7 @@ export class ParticipantTile {
     if (this._plays.size === 0) {
       this._micOff.hidden = true;
       this._camOff.hidden = true;
-      this.root.classList.remove("dark");
+      this._refreshTrouble();
     }
     const watching = this._plays.size > 0;
     this._playBtn.textContent = watching ? "Stop" : "Play";
@@ -256,10 +290,19 @@ export class ParticipantTile {
     else this.playAll();
   }
 
-  /** @private @param {string} text */
+  /** @private @param {string} text why a play failed; empty: it did not */
   _setTrouble(text) {
+    this._failure = text;
+    this._refreshTrouble();
+  }
+
+  /** The avatar takes the place of a picture that does not come. @private */
+  _refreshTrouble() {
+    const text = this._failure || [...this._lacks.values()].join(". ");
     const trouble = part(this.root, ".trouble", HTMLElement);
-    trouble.textContent = text;
+    if (trouble.textContent !== text) trouble.textContent = text;
     trouble.hidden = !text;
+    const isDark = [...this._lacks.keys()].some((key) => key.startsWith("video "));
+    this.root.classList.toggle("dark", isDark || !this._camOff.hidden);
   }
 }

@@ -63,6 +63,7 @@ class Visit {
     this._stage = new Stage(this._application, {
       onSoundRefused: () => (element("soundNotice", HTMLElement).hidden = false),
       speaker: () => this._devices.chosen("speaker"),
+      onNews: (who, text) => this._chat.note(who, text),
     });
     /** @private */
     this._screen = new ScreenShare({

@@ -124,6 +124,9 @@ var RinghallWords = (() => {
     MUTE_REQUESTED: "muteRequested",
     TRANSPORT: "transport",
     DEVICE_LOST: "deviceLost",
+    VIDEO_UNAVAILABLE: "videoUnavailable",
+    VIDEO_AVAILABLE: "videoAvailable",
+    AUDIO_UNAVAILABLE: "audioUnavailable",
   });
 
   /** `stream.getInfo()` of failures that this side finds. The server has words of its own. */
