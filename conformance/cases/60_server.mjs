@@ -34,13 +34,15 @@ async function refuses(args, ...words) {
 export const cases = [
   {
     id: 'server-ready-line',
-    requirement: 'the ready line names address, media ports, cores and I/O backend; ws.port=0 picks a free port',
+    requirement: 'the ready line names address, RTMP and media ports, cores and I/O backend; ws.port=0 picks a free port',
     async run(t) {
       const server = await Server.start(t, { 'ws.port': 0, cores: 1 });
       assert.ok(server.webPort > 0);
       assert.equal(server.field('cores'), '1');
       assert.match(String(server.field('io')), /^(uring|mmsg)$/);
       assert.match(String(server.field('media')), /\d+/);
+      assert.ok(server.rtmpPort > 0);
+      assert.equal(server.field('rtmps'), 'off');
     },
   },
   {

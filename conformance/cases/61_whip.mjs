@@ -6,13 +6,12 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { Visitor } from '../lib/browsers.mjs';
+import { bareVisitor, published } from '../lib/calls.mjs';
 import { hears, seesFilm, stillFlows } from '../lib/checks.mjs';
 import { cameraFile, microphoneFile } from '../lib/fixtures.mjs';
 import { freshRoom, Guest } from '../lib/guest.mjs';
 import { Helper, newestFfmpeg, pythonScript } from '../lib/python.mjs';
 import { repository, Server } from '../lib/server.mjs';
-import { servePages } from '../lib/static.mjs';
 import { until } from '../lib/wait.mjs';
 
 const SDP = 'application/sdp';
@@ -36,24 +35,6 @@ function accessToken(claims, secret = SECRET) {
   const signed = `${part({ alg: 'HS256' })}.${part(claims)}`;
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
-
-/** A page of another origin, which publishes or plays. */
-async function bareVisitor(t) {
-  const visitor = await Visitor.open(t, 'chromium');
-  await visitor.goto(`${await servePages(t)}/pages/whip.html`);
-  return visitor;
-}
-
-const streamOf = async (server, room, login) => {
-  const found = (await server.rooms()).rooms.find(({ name }) => name === room);
-  return found?.participants.find((one) => one.login === login)?.streams[0];
-};
-
-const published = (server, room, login) => until(`${login} publishes`, async () => {
-  const stream = await streamOf(server, room, login);
-  if (stream?.status === 'PUBLISHING') return stream;
-  throw new Error(`${JSON.stringify(stream)}; the server printed: ${server.output.slice(-500)}`);
-});
 
 const nobodyIn = (server, room) => until('the room is gone', async () =>
   !(await server.rooms()).rooms.some(({ name }) => name === room));

@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 
+import { Visitor } from './browsers.mjs';
 import { hears, seesFilm, stillFlows } from './checks.mjs';
 import { freshRoom, Guest } from './guest.mjs';
+import { servePages } from './static.mjs';
 import { until } from './wait.mjs';
 import { Wire } from './wire.mjs';
 
@@ -55,4 +57,21 @@ export async function usesCodecs(guest, { video, audio }) {
     if (!odd && kinds.size === 4) return true;
     throw new Error(odd ? `${odd.direction} ${odd.codec}` : `only ${[...kinds]}`);
   }, { timeoutMs: 8_000 });
+}
+
+/** A page of another origin, which publishes or plays over WHIP and WHEP. */
+export async function bareVisitor(t) {
+  const visitor = await Visitor.open(t, 'chromium');
+  await visitor.goto(`${await servePages(t)}/pages/whip.html`);
+  return visitor;
+}
+
+/** Waits until that participant publishes; the entry of its first stream. */
+export function published(server, room, login) {
+  return until(`${login} publishes`, async () => {
+    const entry = (await server.rooms()).rooms.find(({ name }) => name === room);
+    const stream = entry?.participants.find((one) => one.login === login)?.streams[0];
+    if (stream?.status === 'PUBLISHING') return stream;
+    throw new Error(`${JSON.stringify(stream)}; the server printed: ${server.output.slice(-500)}`);
+  });
 }

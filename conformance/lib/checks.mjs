@@ -48,16 +48,21 @@ export async function hasPicture(visitor, selector, timeoutMs = 20_000) {
 export async function seesFilm(visitor, selector) {
   await hasPicture(visitor, selector);
   const spanMs = 4_000;
-  const runs = colourRuns(await visitor.evaluate(watchColours, { selector, spanMs }));
+  isFilm(await visitor.evaluate(watchColours, { selector, spanMs }), spanMs, selector);
+}
+
+/** Colours looked at for `spanMs` are those of the film. */
+export function isFilm(samples, spanMs, where) {
+  const runs = colourRuns(samples);
   const names = runs.map((i) => PALETTE[i].name).join(' ');
-  assert.ok(new Set(runs).size >= 5, `at least 5 of the film's 6 colours in ${selector}, seen: ${names}`);
+  assert.ok(new Set(runs).size >= 5, `at least 5 of the film's 6 colours in ${where}, seen: ${names}`);
   const steps = runs.slice(1).map((colour, i) => (colour - runs[i] + PALETTE.length) % PALETTE.length);
   const inOrder = steps.filter((step) => step === 1).length;
-  assert.ok(inOrder >= steps.length * 0.8, `the film's colours in their order in ${selector}, seen: ${names}`);
+  assert.ok(inOrder >= steps.length * 0.8, `the film's colours in their order in ${where}, seen: ${names}`);
   const expected = spanMs / COLOUR_MS;
   assert.ok(
     steps.length >= expected * 0.6 && steps.length <= expected * 1.4,
-    `about ${expected} colour changes in ${spanMs} ms in ${selector}, seen ${steps.length}: ${names}`,
+    `about ${expected} colour changes in ${spanMs} ms in ${where}, seen ${steps.length}: ${names}`,
   );
 }
 

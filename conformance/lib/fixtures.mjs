@@ -109,7 +109,7 @@ function made(name, draw) {
 }
 
 /** A small repeatable source of noise (xorshift). */
-function generator(seed) {
+export function generator(seed) {
   let state = seed;
   return () => {
     state ^= state << 13;

@@ -38,6 +38,11 @@ export class Helper {
     });
   }
 
+  /** Stops it, lets it go on, ends it: whatever the signal does. */
+  signal(signal) {
+    this.#child.kill(signal);
+  }
+
   /** Asks an ffmpeg to finish in order. */
   quit() {
     this.#child.stdin.end('q');

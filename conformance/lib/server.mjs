@@ -106,6 +106,9 @@ export class Server {
   webPort = 0;
   /** Of https and wss; 0 where there is none. */
   securePort = 0;
+  rtmpPort = 0;
+  /** Of RTMP inside TLS; 0 where there is none. */
+  rtmpsPort = 0;
   ip = '';
   host = '127.0.0.1';
 
@@ -126,6 +129,7 @@ export class Server {
       ip: machineAddress(),
       // Servers of different cases must not meet on the one default port.
       ...((await knowsSetting('wss.port')) ? { 'wss.port': 'off' } : {}),
+      ...((await knowsSetting('rtmp.port')) ? { 'rtmp.port': 0 } : {}),
       ...settings,
     };
     const sets = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
@@ -169,7 +173,14 @@ export class Server {
     if (this.ready === '') throw new Error(`the server ended before it was ready:\n${this.output}`);
     this.webPort = Number(this.ready.match(/\bws=\S*?:(\d+)/)?.[1]);
     if (!this.webPort) throw new Error(`no ws=ADDRESS:PORT in the ready line: ${this.ready}`);
-    this.securePort = Number(this.ready.match(/\bwss=\S*?:(\d+)/)?.[1] ?? 0);
+    this.securePort = this.#port('wss');
+    this.rtmpPort = this.#port('rtmp');
+    this.rtmpsPort = this.#port('rtmps');
+  }
+
+  /** The port in a field of the ready line; 0 where the field is not there, or off. */
+  #port(name) {
+    return Number(this.field(name)?.match(/:(\d+)$/)?.[1] ?? 0);
   }
 
   /** A field of the ready line: `field('io')` of `ready … io=uring …`. */
@@ -199,6 +210,15 @@ export class Server {
 
   get secureWsUrl() {
     return `wss://${this.host}:${this.securePort}`;
+  }
+
+  /** Where encoders and players find a participant, or a stream by its name. */
+  rtmpUrl(room, name, query = '') {
+    return `rtmp://${this.host}:${this.rtmpPort}/${room}/${name}${query}`;
+  }
+
+  rtmpsUrl(room, name) {
+    return `rtmps://${this.host}:${this.rtmpsPort}/${room}/${name}`;
   }
 
   /** GET of one of its own paths: status, type and text. */
