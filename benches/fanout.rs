@@ -21,9 +21,10 @@ use ringhall::proto::srtp::Profile;
 use ringhall::wire::demux;
 use shared::bare::{Bare, WIRE_BYTES};
 use shared::egress;
-use shared::meter::{Meter, Samples};
+use shared::meter::Meter;
 use shared::options::{BackEnd, Options, ROUND_PACKETS, SUBSCRIBERS, flushes};
 use shared::room::{Room, read_payload};
+use shared::samples::Samples;
 use shared::server::Server;
 use shared::verdict::Verdict;
 
@@ -35,6 +36,7 @@ mod shared {
     pub mod meter;
     pub mod options;
     pub mod room;
+    pub mod samples;
     pub mod server;
     pub mod verdict;
 }

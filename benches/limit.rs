@@ -14,8 +14,9 @@ use std::process::ExitCode;
 use shared::bare::{Bare, PACKET_BYTES, WIRE_BYTES};
 use shared::crowd::Crowd;
 use shared::egress;
-use shared::meter::{Meter, Samples};
+use shared::meter::Meter;
 use shared::options::{BackEnd, Options, ROUND_PACKETS, SUBSCRIBERS, flushes};
+use shared::samples::Samples;
 use shared::verdict::Verdict;
 
 mod shared {
@@ -24,6 +25,7 @@ mod shared {
     pub mod egress;
     pub mod meter;
     pub mod options;
+    pub mod samples;
     pub mod verdict;
 }
 
