@@ -3,6 +3,7 @@
 //! fields that tell what a unit is for; refuses start codes, and to decode a
 //! picture or a whole parameter set.
 
+use super::bits::Bits;
 use super::bytes::u8_at;
 use crate::base::limits::NAL_UNITS_MAX;
 
@@ -154,9 +155,9 @@ pub fn slice_head(unit: &[u8]) -> Option<SliceHead> {
     if !matches!(nal_type(unit)?, TYPE_SLICE | TYPE_PARTITION_A | TYPE_IDR) {
         return None;
     }
-    let mut bits = Bits::new(unit.get(1..)?);
-    let first_mb = bits.exp_golomb()?;
-    let slice_type = match bits.exp_golomb()? {
+    let mut bits = head_bits(unit.get(1..)?);
+    let first_mb = bits.golomb()?;
+    let slice_type = match bits.golomb()? {
         0 | 5 => SliceType::P,
         1 | 6 => SliceType::B,
         2 | 7 => SliceType::I,
@@ -180,7 +181,7 @@ fn parameter_set_id(unit: &[u8]) -> Option<u32> {
         TYPE_PPS => (unit.get(1..)?, 255),
         _ => return None,
     };
-    Bits::new(body).exp_golomb().filter(|id| *id <= id_max)
+    head_bits(body).golomb().filter(|id| *id <= id_max)
 }
 
 /// Whether two parameter sets have one type and id; a set too short to have an
@@ -193,59 +194,9 @@ pub fn is_same_set(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// Bits of a unit's first bytes, without emulation prevention bytes (ITU-T
-/// H.264 section 7.4.1.1).
-struct Bits<'a> {
-    bytes: std::slice::Iter<'a, u8>,
-    zeros: u8,
-    current: u8,
-    left: u8,
-}
-
-impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        let looked_at = bytes.get(..SLICE_HEAD_BYTES).unwrap_or(bytes);
-        Bits {
-            bytes: looked_at.iter(),
-            zeros: 0,
-            current: 0,
-            left: 0,
-        }
-    }
-
-    fn bit(&mut self) -> Option<bool> {
-        if self.left == 0 {
-            let mut byte = *self.bytes.next()?;
-            if self.zeros >= 2 && byte == 3 {
-                self.zeros = 0;
-                byte = *self.bytes.next()?;
-            }
-            self.zeros = match byte {
-                0 => self.zeros.saturating_add(1),
-                _ => 0,
-            };
-            self.current = byte;
-            self.left = 8;
-        }
-        self.left = self.left.saturating_sub(1);
-        Some(self.current >> self.left & 1 != 0)
-    }
-
-    /// ue(v), ITU-T H.264 section 9.1; `None` above 32 bits.
-    fn exp_golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0u32;
-        while !self.bit()? {
-            zeros = zeros.saturating_add(1);
-            if zeros > 31 {
-                return None;
-            }
-        }
-        let mut value = 1u64;
-        for _ in 0..zeros {
-            value = value << 1 | u64::from(self.bit()?);
-        }
-        u32::try_from(value.saturating_sub(1)).ok()
-    }
+/// Bits of the first bytes of a unit's payload.
+fn head_bits(payload: &[u8]) -> Bits<'_> {
+    Bits::of_nal(payload.get(..SLICE_HEAD_BYTES).unwrap_or(payload))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Core {
         data: Bytes,
         out: &mut Outbox,
     ) {
-        let Some(seat) = self.seats.ingests.get(key) else {
+        let Some(seat) = self.seats.ingests.get_mut(key) else {
             return;
         };
         let publication = seat
@@ -36,27 +36,27 @@ impl Core {
         if !is_heard {
             return self.restart_conversion(key, out);
         }
-        let Some(SoundCodec::Foreign(source)) = seat.ingest.sound().cloned() else {
+        let Some(SoundCodec::Foreign(source)) = seat.ingest.sound() else {
             return;
         };
         let (open, ticks) = (seat.conversion, ms * OPUS_TICKS_PER_MS);
-        let is_known_broken = seat.unconvertible.is_some();
-        let Some(seat) = self.seats.ingests.get_mut(key) else {
-            return;
-        };
         let admits = match open {
             Some(_) => seat.pace.admits(now, ticks),
             None => seat.pace.may_open(now),
         };
-        if is_known_broken || !admits {
+        if seat.unconvertible.is_some() || !admits {
             return;
         }
-        let id = open.unwrap_or_else(|| {
-            let target = AudioTarget::Opus {
-                bitrate_bps: self.setup.opus_bitrate_bps,
-            };
-            self.open_conversion(Converting::Ingest(key), source, target, out)
-        });
+        let id = match open {
+            Some(id) => id,
+            None => {
+                let source = source.clone();
+                let target = AudioTarget::Opus {
+                    bitrate_bps: self.setup.opus_bitrate_bps,
+                };
+                self.open_conversion(Converting::Ingest(key), source, target, out)
+            }
+        };
         if let Some(seat) = self.seats.ingests.get_mut(key) {
             seat.conversion = Some(id);
         }

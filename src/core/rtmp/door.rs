@@ -233,12 +233,10 @@ impl Core {
         self.judge_line(now, id)?;
         let end = self.rtmp_mut(id).ok_or("no such connection")?;
         if let Some(talk) = end.room_client() {
-            let (stream, _) = split_query(name);
-            message::check_name(Some(stream), "the stream's name")?;
-            let room = talk.room_of_stream(stream).ok_or(info::NOT_A_MEMBER)?;
+            let (room, stream) = stream_of_member(talk, name)?;
             let publish = Publish {
-                room: room.to_string(),
-                stream: stream.to_string(),
+                room,
+                stream,
                 joins_as: None,
                 token: String::new(),
                 media_session_id,
@@ -340,11 +338,8 @@ impl Core {
         let accepts_opus = end.accepts_opus;
         let (room, name, token) = match end.room_client() {
             Some(talk) => {
-                let (stream, _) = split_query(name);
-                message::check_name(Some(stream), "the stream's name")?;
-                let room = talk.room_of_stream(stream).ok_or(info::NOT_A_MEMBER)?;
-                let token = talk.access_token().map(str::to_string);
-                (room.to_string(), stream.to_string(), token)
+                let (room, stream) = stream_of_member(talk, name)?;
+                (room, stream, talk.access_token().map(str::to_string))
             }
             None => {
                 if end.plays() >= PLAYER_STREAMS_MAX {
@@ -446,4 +441,12 @@ impl Core {
             self.close_line(id, stream_id, true, out);
         }
     }
+}
+
+/// The room and the stream that a member of rooms means by `name`.
+fn stream_of_member(talk: &Session, name: &str) -> Result<(String, String), String> {
+    let (stream, _) = split_query(name);
+    message::check_name(Some(stream), "the stream's name")?;
+    let room = talk.room_of_stream(stream).ok_or(info::NOT_A_MEMBER)?;
+    Ok((room.to_string(), stream.to_string()))
 }
