@@ -10,6 +10,7 @@ pub mod core;
 pub mod io;
 pub mod ops;
 pub mod proto;
+pub mod record;
 pub mod room;
 pub mod signal;
 pub mod sim;

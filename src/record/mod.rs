@@ -1,0 +1,5 @@
+//! Recordings: one MP4 file per published stream. A recorder is a subscriber;
+//! what it makes are values, files are a driver's.
+
+pub mod layout;
+pub mod store;
