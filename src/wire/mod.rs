@@ -10,6 +10,7 @@ pub mod h264;
 pub mod h264_sps;
 pub mod http;
 pub mod nal;
+pub mod opus;
 pub mod rtcp;
 pub mod rtmp;
 pub mod rtp;
