@@ -592,3 +592,27 @@ pub const TRANSCODE_QUEUE_MAX: usize = 1_024;
 /// Streams transcoded at once for one core. Each takes up to a percent of a CPU
 /// and 400 kB.
 pub const TRANSCODERS_PER_CORE_MAX: usize = 256;
+
+/// Longest name of a recording's file: what Linux file systems take.
+pub const RECORD_NAME_MAX_BYTES: usize = 255;
+
+/// Longest `record_name_template`: every element once, and as much text. A
+/// longer one would make names longer than a file's may be anyway.
+pub const RECORD_TEMPLATE_MAX_BYTES: usize = 255;
+
+/// Of a name, what a template's own text and times may take: half, so that
+/// streams can still be told apart by their ids and people's names.
+pub const RECORD_NAME_FIXED_MAX_BYTES: usize = RECORD_NAME_MAX_BYTES / 2;
+
+/// Files one manifest may list. A room that everybody joins, leaves and joins
+/// again ten times has so many with 400 people.
+pub const MANIFEST_FILES_MAX: usize = 4_096;
+
+/// Gaps one manifest tells of one file. A stream torn into more has no place
+/// worth seeking to.
+pub const MANIFEST_GAPS_MAX: usize = 64;
+
+/// Largest manifest read: one with all the files and gaps it may have.
+pub const MANIFEST_MAX_BYTES: usize = 48 << 20;
+
+const _: () = assert!(MANIFEST_FILES_MAX * (3_584 + 112 * MANIFEST_GAPS_MAX) <= MANIFEST_MAX_BYTES);

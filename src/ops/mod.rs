@@ -5,7 +5,9 @@
 pub mod access;
 pub mod config;
 pub mod event;
+pub mod manifest;
 pub mod metrics;
+pub mod record_name;
 pub mod rest;
 pub mod route;
 

@@ -4,10 +4,18 @@ use std::fmt;
 
 use super::keys::{KEYS, joined};
 use crate::base::limits::CONFIG_MAX_BYTES;
+use crate::ops::record_name::TemplateError;
 
 /// The configuration is wrong; the operator mends it at `place`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
+    /// A template of names that cannot be filled in.
+    BadTemplate {
+        place: Place,
+        key: &'static str,
+        value: String,
+        why: TemplateError,
+    },
     /// A value outside what its key accepts.
     BadValue {
         place: Place,
@@ -57,6 +65,12 @@ impl fmt::Display for ConfigError {
                 value,
                 accepts,
             } => write!(f, "{place}: {key}={value:?}: accepted: {accepts}"),
+            ConfigError::BadTemplate {
+                place,
+                key,
+                value,
+                why,
+            } => write!(f, "{place}: {key}={value:?}: {why}"),
             ConfigError::HalfCertificate { missing } => write!(
                 f,
                 "{missing} is missing: accepted: both of tls.cert and tls.key, or neither"

@@ -12,6 +12,7 @@ use crate::base::limits::{
     CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX, TRANSCODE_THREADS_MAX,
 };
 use crate::base::time::Span;
+use crate::ops::record_name::Template;
 
 /// One line of the table.
 pub struct Key {
@@ -122,6 +123,29 @@ pub static KEYS: &[Key] = &[
         doc: "Folder served at /client2/: the official @flashphoner/websdk package; empty: none.",
         set: |config, text| path(text).map(|path| config.client2_dir = path),
         get: |config| config.client2_dir.clone(),
+    },
+    Key {
+        name: "records_dir",
+        default: "records",
+        accepts: "the path of a folder",
+        doc: "Folder of recordings and their manifests; made when something is recorded.",
+        set: |config, text| {
+            let path = path(text).filter(|path| !path.is_empty())?;
+            config.records_dir = path;
+            Some(())
+        },
+        get: |config| config.records_dir.clone(),
+    },
+    Key {
+        name: RECORD_NAME_TEMPLATE,
+        default: "stream-{mediaSessionId}-{login}.mp4",
+        accepts: "text with any of {streamName}, {startTime}, {startTimeMillis}, {sessionId}, {mediaSessionId} and {login}",
+        doc: "Name of a recording's file; times are UTC; what people chose is made safe for a file's name.",
+        set: |config, text| {
+            config.record_name_template = Template::parse(text).ok()?;
+            Some(())
+        },
+        get: |config| config.record_name_template.text().to_owned(),
     },
     Key {
         name: "media_port_from",
@@ -290,6 +314,9 @@ pub static KEYS: &[Key] = &[
 
 /// Keys whose values are told to nobody, not even in an error.
 pub(super) const SECRET_KEYS: [&str; 2] = ["auth.secret", "admin.token"];
+
+/// Its values are refused with the reason.
+pub(super) const RECORD_NAME_TEMPLATE: &str = "record_name_template";
 
 const IO_BACKENDS: [(&str, IoBackend); 3] = [
     ("auto", IoBackend::Auto),

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::base::limits::CONFIG_MAX_BYTES;
 use crate::base::time::Span;
+use crate::ops::record_name::Template;
 
 mod error;
 mod keys;
@@ -17,7 +18,7 @@ pub use error::{ConfigError, Place};
 pub use keys::{KEYS, Key};
 pub use rooms::{RoomCodecs, RoomPattern, codecs_for};
 
-use keys::{SECRET_KEYS, nearest_key};
+use keys::{RECORD_NAME_TEMPLATE, SECRET_KEYS, nearest_key};
 
 /// Every setting. A field is named as its key, with dots as underscores.
 /// Holds secrets in clear: never log one whole.
@@ -44,6 +45,9 @@ pub struct Config {
     pub tls_dir: String,
     /// Folder mounted at `/client2/`; empty: none.
     pub client2_dir: String,
+    /// Folder of recordings; made when needed.
+    pub records_dir: String,
+    pub record_name_template: Template,
     pub media_port_from: u16,
     /// Addresses to advertise; empty: those of all interfaces, and loopback.
     pub ip: Vec<IpAddr>,
@@ -121,6 +125,8 @@ impl Default for Config {
             tls_key: String::new(),
             tls_dir: String::new(),
             client2_dir: String::new(),
+            records_dir: String::new(),
+            record_name_template: Template::default(),
             media_port_from: 0,
             ip: Vec::new(),
             ip_local: None,
@@ -263,11 +269,22 @@ impl Config {
                 nearest,
             });
         };
-        (key.set)(self, value).ok_or_else(|| ConfigError::BadValue {
-            place,
-            key: key.name,
-            value: shown(key.name, value),
-            accepts: key.accepts,
+        (key.set)(self, value).ok_or_else(|| {
+            let value_shown = shown(key.name, value);
+            match (key.name, Template::parse(value)) {
+                (RECORD_NAME_TEMPLATE, Err(why)) => ConfigError::BadTemplate {
+                    place,
+                    key: key.name,
+                    value: value_shown,
+                    why,
+                },
+                _ => ConfigError::BadValue {
+                    place,
+                    key: key.name,
+                    value: value_shown,
+                    accepts: key.accepts,
+                },
+            }
         })
     }
 }

@@ -69,6 +69,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("tls.key", "key.pem"),
     ("tls.dir", "/var/lib/ringhall"),
     ("client2.dir", "sdk"),
+    ("records_dir", "/var/lib/ringhall/records"),
+    ("record_name_template", "{streamName}_{startTime}"),
     ("media_port_from", "65280"),
     ("ip", "192.0.2.1,2001:db8::1"),
     ("ip_local", "0.0.0.0"),
@@ -104,6 +106,19 @@ fn every_key_sets_its_own_value_and_no_other() {
         }
     }
     assert_eq!(OTHERS.len(), KEYS.len());
+}
+
+#[test]
+fn a_template_of_names_is_refused_with_the_reason() {
+    let refused = |value: &str| refusal(&format!("record_name_template={value}"));
+    assert_eq!(
+        refused("a-{endTime}"),
+        "ringhall.properties:1: record_name_template=\"a-{endTime}\": {endTime} is not known yet \
+         when publishing begins, which is when the name is told"
+    );
+    assert!(refused("a/b").contains("'/' cannot be in it"));
+    assert!(refused("").contains("it is empty"));
+    assert!(refusal("records_dir=").contains("the path of a folder"));
 }
 
 #[test]
