@@ -616,3 +616,18 @@ pub const MANIFEST_GAPS_MAX: usize = 64;
 pub const MANIFEST_MAX_BYTES: usize = 48 << 20;
 
 const _: () = assert!(MANIFEST_FILES_MAX * (3_584 + 112 * MANIFEST_GAPS_MAX) <= MANIFEST_MAX_BYTES);
+
+/// Macroblocks of a picture of H.264: the most any level allows (ITU-T H.264
+/// table A-1), 8,192 by 4,352 pixels. A black picture of them is 140 kB.
+pub const PICTURE_MBS_MAX: u32 = 139_264;
+
+/// Macroblocks of a picture along one side: the square root of eight times as
+/// many (section A.3.1), 16,880 pixels.
+pub const PICTURE_SIDE_MBS_MAX: u32 = 1_055;
+
+const _: () = assert!(PICTURE_SIDE_MBS_MAX * PICTURE_SIDE_MBS_MAX <= 8 * PICTURE_MBS_MAX);
+
+/// Pictures a second a stream may claim: below and above, its timing is that of
+/// an encoder that does not know (x264 says 1,000 of a variable rate).
+pub const FRAME_RATE_MIN_HZ: u32 = 1;
+pub const FRAME_RATE_MAX_HZ: u32 = 120;

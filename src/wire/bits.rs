@@ -1,5 +1,5 @@
-//! Bits of a NAL unit, the highest first, and the exponential Golomb numbers
-//! of H.264 (ITU-T H.264 section 9.1). `None` past the end, and for numbers
+//! Bits, the highest first, of a NAL unit or of plain bytes, and the exponential
+//! Golomb numbers of H.264 (ITU-T H.264 section 9.1). `None` past the end, and for numbers
 //! beyond 32 bits, which no field has.
 
 use super::bytes::u8_at;
@@ -13,6 +13,7 @@ pub struct Bits<'a> {
     at: usize,
     /// Zero bytes just before `at`.
     zeros: u32,
+    has_emulation: bool,
 }
 
 impl<'a> Bits<'a> {
@@ -20,11 +21,19 @@ impl<'a> Bits<'a> {
     /// zeros (section 7.4.1).
     pub fn of_nal(bytes: &'a [u8]) -> Bits<'a> {
         Bits {
+            has_emulation: true,
+            ..Bits::of_bytes(bytes)
+        }
+    }
+
+    pub fn of_bytes(bytes: &'a [u8]) -> Bits<'a> {
+        Bits {
             bytes,
             current: 0,
             left_in_current: 0,
             at: 0,
             zeros: 0,
+            has_emulation: false,
         }
     }
 
@@ -61,7 +70,7 @@ impl<'a> Bits<'a> {
 
     fn next_byte(&mut self) -> Option<u8> {
         let mut byte = u8_at(self.bytes, self.at)?;
-        if self.zeros >= 2 && byte == 3 {
+        if self.has_emulation && self.zeros >= 2 && byte == 3 {
             self.at += 1;
             self.zeros = 0;
             byte = u8_at(self.bytes, self.at)?;
@@ -103,6 +112,12 @@ mod tests {
         assert_eq!(Bits::of_nal(&largest).golomb(), Some(u32::MAX - 1));
         assert_eq!(Bits::of_nal(&[0; 1_000]).golomb(), None);
         assert_eq!(Bits::of_nal(&[0; 2]).golomb(), None);
+    }
+
+    #[test]
+    fn plain_bytes_have_no_emulation_bytes() {
+        let mut bits = Bits::of_bytes(&[0, 0, 3, 1]);
+        assert_eq!(bits.number(32), Some(0x0301));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Pure parsing and serialising: bytes in, borrowed views out. No state, no time.
 
+pub mod aac_config;
 pub mod amf;
+pub mod bit_writer;
 pub mod bits;
 pub mod bytes;
 pub mod codec;

@@ -173,7 +173,7 @@ pub fn slice_head(unit: &[u8]) -> Option<SliceHead> {
 
 /// The id of a sequence (0..=31) or picture (0..=255) parameter set (ITU-T
 /// H.264 sections 7.4.2.1.1 and 7.4.2.2); `None` for other units.
-fn parameter_set_id(unit: &[u8]) -> Option<u32> {
+pub fn parameter_set_id(unit: &[u8]) -> Option<u32> {
     let (body, id_max) = match nal_type(unit)? {
         // Behind profile_idc, constraint flags and level_idc, among which
         // emulation prevention does not fall: no profile or level is zero.
