@@ -631,3 +631,50 @@ const _: () = assert!(PICTURE_SIDE_MBS_MAX * PICTURE_SIDE_MBS_MAX <= 8 * PICTURE
 /// an encoder that does not know (x264 says 1,000 of a variable rate).
 pub const FRAME_RATE_MIN_HZ: u32 = 1;
 pub const FRAME_RATE_MAX_HZ: u32 = 120;
+/// How much of a stream one fragment of a recording holds: what a crash may
+/// cost. A shorter one would spend more on boxes than it saves.
+pub const RECORD_FRAGMENT_SPAN: Span = Span::from_secs(1);
+
+/// Bytes and samples beyond which a fragment is closed before its time: a
+/// second of 60 Mbit/s; a second of 120 pictures and 400 sounds of 2.5 ms,
+/// seven times over.
+pub const RECORD_FRAGMENT_FULL_BYTES: usize = 8 << 20;
+pub const RECORD_FRAGMENT_FULL_SAMPLES: usize = 4_096;
+
+/// Largest fragment that is believed when a recording is read: a full one and
+/// one more of the largest samples.
+pub const RECORD_FRAGMENT_MAX_BYTES: u64 = 16 << 20;
+
+/// Largest `moof`: 16 bytes for each sample, and some hundred around them.
+pub const RECORD_MOOF_MAX_BYTES: u64 = 128 << 10;
+
+/// Largest `moov` before there are samples: it holds the parameter sets.
+pub const RECORD_INIT_MAX_BYTES: u64 = 1 << 20;
+
+/// Samples of one track of a recording: 24 hours of 97 a second. A file that
+/// has more stays as it is, in fragments.
+pub const RECORD_SAMPLES_MAX: usize = 1 << 23;
+
+/// Largest `moov` of a whole recording, and so about the memory that making or
+/// reading one takes: at 12 bytes a sample (time and size of pictures that come
+/// irregularly) 24 hours of 250 samples a second.
+pub const RECORD_MOOV_MAX_BYTES: u64 = 256 << 20;
+
+/// Longest hole in a recording that is bridged by showing the sample before it
+/// for longer. Fragments are lost one by one; a time further off than this is
+/// damage.
+pub const RECORD_GAP_MAX: Span = Span::from_secs(600);
+
+/// Bytes of fragments written at once when hours of a recording are made: few
+/// system calls, and small beside what else a core holds.
+pub const RECORD_BATCH_BYTES: usize = 256 << 10;
+
+const _: () = assert!(
+    (RECORD_FRAGMENT_FULL_BYTES + FRAME_MAX_BYTES) as u64 + RECORD_MOOF_MAX_BYTES
+        <= RECORD_FRAGMENT_MAX_BYTES
+);
+const _: () =
+    assert!(16 * (RECORD_FRAGMENT_FULL_SAMPLES as u64 + 1) + 1_024 <= RECORD_MOOF_MAX_BYTES);
+const _: () = assert!(
+    (2 * PARAMETER_SETS_MAX * PARAMETER_SET_MAX_BYTES + 4_096) as u64 <= RECORD_INIT_MAX_BYTES
+);

@@ -7,3 +7,15 @@ pub mod layout;
 pub mod silence;
 pub mod store;
 pub mod timeline;
+pub mod finalise;
+pub mod fmp4;
+pub mod index;
+pub mod layout;
+#[cfg(test)]
+mod made;
+mod moof;
+mod movie;
+mod sample_entry;
+mod stbl;
+pub mod store;
+mod table;

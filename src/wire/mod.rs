@@ -4,6 +4,7 @@ pub mod aac_config;
 pub mod amf;
 pub mod bit_writer;
 pub mod bits;
+pub mod bmff;
 pub mod bytes;
 pub mod codec;
 pub mod demux;
