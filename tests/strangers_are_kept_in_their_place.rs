@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ringhall::base::limits::HTTP_PIECE_BYTES;
+use ringhall::base::limits::{HTTP_ANSWER_MAX, HTTP_PIECE_BYTES, HTTP_STALL_MAX};
 use ringhall::base::time::{Span, Time};
 use ringhall::core::{
-    CloseCause, ConnectionId, Core, CoreId, Door, Input, Machine, Outbox, RateSettings, RenderForm,
-    Rendered, Rules, Setup,
+    CloseCause, ConnectionId, Core, CoreId, Door, Input, Machine, Outbox, RateSettings,
+    RecordAsked, RecordPiece, RenderForm, Rendered, Rules, Setup,
 };
 use ringhall::io::certificate::certificate;
 use ringhall::ops::access::Access;
@@ -109,6 +109,17 @@ impl House {
     fn said(&mut self, id: ConnectionId) -> String {
         let bytes = self.written.remove(&id).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn drained(&mut self, connection: ConnectionId) {
+        assert_eq!(std::mem::take(&mut self.out.drains), [connection]);
+        self.input(Input::Drained { connection });
+    }
+
+    fn pass(&mut self, span: Span) {
+        self.now = self.now + span;
+        self.core.advance(self.now, &mut self.out);
+        self.closed.append(&mut self.out.closes);
     }
 
     fn is_closed(&self, id: ConnectionId) -> bool {
@@ -508,6 +519,7 @@ fn a_long_body_leaves_at_its_readers_pace_and_the_next_request_follows() {
     let response = Rendered {
         head: Bytes::from_static(b"HEAD"),
         body: body.clone(),
+        rest: None,
     };
     house.input(Input::Rendered {
         connection: id,
@@ -531,6 +543,137 @@ fn a_long_body_leaves_at_its_readers_pace_and_the_next_request_follows() {
     );
     assert!(house.out.drains.is_empty());
     assert!(!house.is_closed(id));
+}
+
+/// A recording's file, asked for as a player does.
+fn begin_recording(house: &mut House) -> (ConnectionId, RecordPiece) {
+    let id = house.connect();
+    house.send(
+        id,
+        b"GET /client/records/s-1-%D0%90.mp4 HTTP/1.1\r\nHost: h\r\nRange: bytes=5-\r\n\
+          If-Range: \"x\"\r\n\r\n",
+    );
+    let render = house.out.renders.pop().unwrap();
+    let asked = RecordAsked {
+        name: "s-1-А.mp4".to_string(),
+        range: Some("bytes=5-".to_string()),
+        if_range: Some("\"x\"".to_string()),
+        if_none_match: None,
+    };
+    assert_eq!(render.form, RenderForm::Record(asked.clone()));
+    let rest = RecordPiece {
+        name: asked.name,
+        inode: 7,
+        from: 100,
+        until: 200,
+    };
+    let response = Rendered {
+        head: Bytes::from_static(b"HEAD"),
+        body: Bytes::from(vec![b'x'; HTTP_PIECE_BYTES + 1]),
+        rest: Some(rest.clone()),
+    };
+    house.input(Input::Rendered {
+        connection: id,
+        response,
+    });
+    assert_eq!(house.said(id).len(), 4 + HTTP_PIECE_BYTES);
+    (id, rest)
+}
+
+#[test]
+fn the_next_piece_of_a_recording_is_asked_for_when_the_last_has_left() {
+    let mut house = House::new(Rules::default());
+    let (id, rest) = begin_recording(&mut house);
+    house.send(id, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    // Nothing is read ahead for a reader who takes nothing.
+    assert!(house.out.renders.is_empty());
+    house.drained(id);
+    assert_eq!(house.said(id), "x");
+    assert!(house.out.renders.is_empty());
+    house.drained(id);
+    let render = house.out.renders.pop().unwrap();
+    assert_eq!(render.form, RenderForm::RecordPiece(rest));
+    assert!(house.out.drains.is_empty() && house.said(id).is_empty());
+    let response = Rendered {
+        body: Bytes::from_static(b"the end"),
+        ..Rendered::default()
+    };
+    house.input(Input::Rendered {
+        connection: id,
+        response,
+    });
+    assert_eq!(house.said(id), "the end");
+    house.drained(id);
+    let next = house.said(id);
+    assert!(next.starts_with("HTTP/1.1 200") && next.ends_with("ok\n"));
+    assert!(!house.is_closed(id));
+}
+
+#[test]
+fn a_recording_that_breaks_off_ends_its_connection() {
+    let mut house = House::new(Rules::default());
+    let (gone, _) = begin_recording(&mut house);
+    house.drained(gone);
+    house.drained(gone);
+    house.input(Input::Rendered {
+        connection: gone,
+        response: Rendered::default(),
+    });
+    assert!(house.is_closed(gone) && house.said(gone) == "x");
+
+    // The disk does not answer: nothing is put into the body.
+    let (stuck, _) = begin_recording(&mut house);
+    house.drained(stuck);
+    house.drained(stuck);
+    house.said(stuck);
+    house.pass(HTTP_ANSWER_MAX);
+    assert!(house.is_closed(stuck) && house.said(stuck).is_empty());
+
+    // Nor does the reader.
+    let (slow, _) = begin_recording(&mut house);
+    house.out.renders.clear();
+    house.pass(HTTP_STALL_MAX);
+    assert!(house.is_closed(slow) && house.out.renders.is_empty());
+}
+
+#[test]
+fn recordings_are_for_who_knows_their_name_and_lists_for_operators() {
+    let mut house = House::new(Rules {
+        admin_token: Some(ADMIN.to_string()),
+        ..Rules::default()
+    });
+    let mut status = |line: &str, more: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: h{more}");
+        house.ask("192.0.2.7:9", &head, "").0
+    };
+    let token = format!("\r\nAuthorization: Bearer {ADMIN}");
+    for line in ["GET /api/records", "GET /client/records/room-r-1.json"] {
+        assert_eq!(status(line, ""), 401, "{line}");
+        assert_eq!(status(line, &token), 0, "{line}: being made");
+    }
+    assert_eq!(
+        status("HEAD /client/records/a.mp4", "\r\nRange: bytes=0-1"),
+        0
+    );
+    for line in [
+        "GET /client/records/..%2Fa.mp4",
+        "GET /client/records/a.mp4.part",
+        "GET /client/records/.a.mp4",
+    ] {
+        assert_eq!(status(line, &token), 404, "{line}");
+    }
+    assert_eq!(status("DELETE /client/records/a.mp4", &token), 405);
+    let asked: Vec<_> = house
+        .out
+        .renders
+        .drain(..)
+        .map(|render| render.form)
+        .collect();
+    assert_eq!(asked[0], RenderForm::RecordsJson);
+    let RenderForm::Record(head) = &asked[2] else {
+        panic!("a recording is asked for");
+    };
+    assert_eq!(head.range, None, "a range is of GET only");
 }
 
 #[test]

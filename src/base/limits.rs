@@ -678,3 +678,14 @@ const _: () =
 const _: () = assert!(
     (2 * PARAMETER_SETS_MAX * PARAMETER_SET_MAX_BYTES + 4_096) as u64 <= RECORD_INIT_MAX_BYTES
 );
+/// Bytes of a recording read at once for one reader over HTTP, and so what a
+/// slow or vanished one costs: a second of a 4 Mbit/s stream, and long enough
+/// that reading costs little beside sending.
+pub const RECORD_PIECE_BYTES: usize = 512 << 10;
+
+/// Recordings listed, the newest: beyond them a list is of no use to a reader.
+pub const RECORDS_LISTED_MAX: usize = 10_000;
+
+/// Bytes of manifests read for one list, the newest: those of ten thousand
+/// recordings. A larger one is left out with all that are older.
+pub const MANIFESTS_READ_MAX_BYTES: u64 = 16 << 20;

@@ -2,6 +2,7 @@
 //! hashing and fixed-capacity containers. Imports nothing of the project.
 
 pub mod frame_rate;
+pub mod calendar;
 pub mod hash;
 pub mod limits;
 pub mod random;

@@ -101,7 +101,7 @@ pub enum CloseCause {
 pub struct Render {
     pub connection: ConnectionId,
     pub form: RenderForm,
-    /// One per core, in core order; none for a file.
+    /// One per core, in core order; none for what is made of files.
     pub snapshots: Vec<ServerSnapshot>,
     /// What becomes of the connection, for the response's head.
     pub keep_alive: bool,
@@ -122,13 +122,52 @@ pub enum RenderForm {
         /// The request's `If-None-Match`.
         if_none_match: Option<String>,
     },
+    /// `GET /client/records/…`: a recording, or a manifest.
+    Record(RecordAsked),
+    /// What follows of a recording's body.
+    RecordPiece(RecordPiece),
+    /// `GET /api/records`
+    RecordsJson,
 }
 
-/// An HTTP response. The body may be shared with others of the same file.
+impl RenderForm {
+    /// Whether the cores' states are in the answer.
+    pub fn needs_snapshots(&self) -> bool {
+        matches!(self, RenderForm::RoomsJson | RenderForm::Metrics)
+    }
+}
+
+/// A request for a file of the folder of recordings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordAsked {
+    /// Safe, as `ops::record_name` says.
+    pub name: String,
+    /// The request's `Range`, of `GET` only (RFC 9110 section 14.2).
+    pub range: Option<String>,
+    pub if_range: Option<String>,
+    pub if_none_match: Option<String>,
+}
+
+/// Bytes of a file that is sent piece by piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordPiece {
+    pub name: String,
+    /// Which file was begun with: another one may have taken its name since.
+    pub inode: u64,
+    /// Where it goes on, and where the body ends.
+    pub from: u64,
+    pub until: u64,
+}
+
+/// An HTTP response, or a further piece of one, which has no head. The body may
+/// be shared with others of the same file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
     pub head: Bytes,
     pub body: Bytes,
+    /// What of the body is still to be asked for, once this has left. A piece
+    /// that is neither bytes nor followed by any could not be read.
+    pub rest: Option<RecordPiece>,
 }
 
 /// What the core wants done to the world, grouped by kind so that a driver

@@ -11,7 +11,9 @@ use crate::base::limits::{
     RENDER_BACKLOG_MAX, REST_BODY_MAX_BYTES, WHIP_BODY_MAX_BYTES,
 };
 use crate::base::time::Time;
-use crate::core::border::{ConnectionId, Outbox, Render, RenderForm, Rendered};
+use crate::core::border::{
+    ConnectionId, Outbox, RecordAsked, RecordPiece, Render, RenderForm, Rendered,
+};
 use crate::core::connection::{Connection, Stage};
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, Moderation};
@@ -41,8 +43,11 @@ enum State {
     Reading,
     /// The answer is being made elsewhere.
     Waiting(After),
-    /// The rest of a body, written at the reader's pace.
-    Writing(Bytes, After),
+    /// A body, written at the reader's pace: what is at hand, and what is still
+    /// to be asked for.
+    Writing(Bytes, Option<RecordPiece>, After),
+    /// The next piece of a body is being read.
+    Fetching(After),
     /// Answered; the next request is already here and waits until the answer
     /// has left, so that nobody is served faster than it reads.
     Leaving,
@@ -296,14 +301,7 @@ impl Core {
             }
             Answer::Render(form) => {
                 self.wait_for_answer(now, id, after);
-                let render = Render {
-                    connection: id,
-                    form,
-                    snapshots: Vec::new(),
-                    keep_alive: after.keep_alive,
-                    head_only: after.head_only,
-                };
-                self.render(render, out);
+                self.ask_render(id, after, form, out);
             }
             Answer::Moderate { room, action } => {
                 self.wait_for_answer(now, id, after);
@@ -318,6 +316,17 @@ impl Core {
             // Taken before.
             Answer::Upgrade { .. } => {}
         }
+    }
+
+    fn ask_render(&mut self, id: ConnectionId, after: After, form: RenderForm, out: &mut Outbox) {
+        let render = Render {
+            connection: id,
+            form,
+            snapshots: Vec::new(),
+            keep_alive: after.keep_alive,
+            head_only: after.head_only,
+        };
+        self.render(render, out);
     }
 
     fn wait_for_answer(&mut self, now: Time, id: ConnectionId, after: After) {
@@ -356,7 +365,7 @@ impl Core {
             false => response.body,
         };
         self.send(id, Bytes::from(head), out);
-        self.write_body(now, id, after, body, out);
+        self.write_body(now, id, after, (body, None), out);
     }
 
     /// A render came back.
@@ -367,11 +376,20 @@ impl Core {
         response: Rendered,
         out: &mut Outbox,
     ) {
-        if let Some(after) = self.waiting(id) {
-            self.send(id, response.head, out);
-            self.write_body(now, id, after, response.body, out);
-            self.read_http(now, id, out);
-        }
+        let Some(exchange) = self.exchange(id) else {
+            return;
+        };
+        let after = match exchange.state {
+            State::Waiting(after) => after,
+            // Its length is promised: a body that breaks off ends with the
+            // connection, which is how a client knows (RFC 9112 section 6.3).
+            State::Fetching(_) if response.body.is_empty() => return self.close(id, out),
+            State::Fetching(after) => after,
+            _ => return,
+        };
+        self.send(id, response.head, out);
+        self.write_body(now, id, after, (response.body, response.rest), out);
+        self.read_http(now, id, out);
     }
 
     /// A room's home core did what a moderator asked, or found nobody.
@@ -409,11 +427,11 @@ impl Core {
         now: Time,
         id: ConnectionId,
         after: After,
-        body: Bytes,
+        (body, rest): (Bytes, Option<RecordPiece>),
         out: &mut Outbox,
     ) {
         if let Some(exchange) = self.exchange(id) {
-            exchange.state = State::Writing(body, after);
+            exchange.state = State::Writing(body, rest, after);
             exchange.deadline = now + HTTP_STALL_MAX;
         }
         self.write_piece(now, id, out);
@@ -436,12 +454,19 @@ impl Core {
         let Some(exchange) = self.exchange(id) else {
             return;
         };
-        let State::Writing(rest, after) = &mut exchange.state else {
+        let State::Writing(body, rest, after) = &mut exchange.state else {
             return;
         };
         let after = *after;
-        let piece = rest.split_to(rest.len().min(HTTP_PIECE_BYTES));
-        let done = rest.is_empty();
+        if body.is_empty()
+            && let Some(next) = rest.take()
+        {
+            exchange.state = State::Fetching(after);
+            exchange.deadline = now + HTTP_ANSWER_MAX;
+            return self.ask_render(id, after, RenderForm::RecordPiece(next), out);
+        }
+        let piece = body.split_to(body.len().min(HTTP_PIECE_BYTES));
+        let done = body.is_empty() && rest.is_none();
         let more = after.keep_alive && !exchange.input.is_empty();
         match (done, more) {
             (true, false) => {
@@ -468,7 +493,7 @@ impl Core {
                 State::Reading if exchange.input.is_empty() => None,
                 State::Reading => Some((408, "request took too long")),
                 State::Waiting(_) => Some((503, "the server is busy")),
-                State::Writing(..) | State::Leaving => None,
+                State::Writing(..) | State::Fetching(_) | State::Leaving => None,
             },
             None => None,
         };
@@ -521,6 +546,16 @@ fn find_answer(route: Route, request: &RequestHead<'_>, body: &[u8]) -> Answer {
             path,
             if_none_match: request.if_none_match.map(str::to_string),
         }),
+        Route::Record { name } | Route::Manifest { name } => {
+            let owned = |field: Option<&str>| field.map(str::to_owned);
+            Answer::Render(RenderForm::Record(RecordAsked {
+                name,
+                range: owned(request.range.filter(|_| request.method == "GET")),
+                if_range: owned(request.if_range),
+                if_none_match: owned(request.if_none_match),
+            }))
+        }
+        Route::Records => Answer::Render(RenderForm::RecordsJson),
         Route::Rooms => Answer::Render(RenderForm::RoomsJson),
         Route::Metrics => Answer::Render(RenderForm::Metrics),
         Route::CloseRoom { room } => Answer::Moderate {

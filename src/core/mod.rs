@@ -22,8 +22,8 @@ pub mod whip;
 
 pub use crate::base::trains;
 pub use border::{
-    CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, Render, RenderForm,
-    Rendered, TurnReport,
+    CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, RecordAsked, RecordPiece,
+    Render, RenderForm, Rendered, TurnReport,
 };
 pub use codecs::video_codec;
 pub use machine::{Core, Setup};

@@ -6,7 +6,7 @@ use crate::base::limits::SNAPSHOT_TICKETS_MAX;
 use crate::base::snapshot::{
     Drop, Gauges, ParticipantSnapshot, PlaySnapshot, RoomSnapshot, ServerSnapshot, StreamSnapshot,
 };
-use crate::core::border::{CoreId, Outbox, Render, RenderForm};
+use crate::core::border::{CoreId, Outbox, Render};
 use crate::core::home::Room;
 use crate::core::machine::Core;
 use crate::core::mail::Mail;
@@ -24,7 +24,7 @@ impl Core {
     /// Has a request answered off the turn; first asks every core for its
     /// state, where the answer is made of that.
     pub(super) fn render(&mut self, render: Render, out: &mut Outbox) {
-        if let RenderForm::File { .. } = render.form {
+        if !render.form.needs_snapshots() {
             out.renders.push(render);
             return;
         }

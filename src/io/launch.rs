@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::records::Records;
 use super::render::Renderer;
 use super::shelf::Shelf;
 use super::tls::own;
@@ -58,7 +59,8 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
         "" => None,
         dir => Some(Shelf::open(Path::new(dir))?),
     };
-    let renderer = Renderer { shelf };
+    let records = Records::of(Path::new(&config.records_dir));
+    let renderer = Renderer { shelf, records };
     let settings = IoSettings {
         backend: match config.io {
             IoBackend::Auto => Backend::Auto,

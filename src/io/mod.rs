@@ -69,6 +69,7 @@ pub mod launch;
 mod office;
 mod post;
 mod probe;
+pub mod records;
 pub mod render;
 mod running;
 pub mod seed;

@@ -99,7 +99,7 @@ fn run_renders(renders: &Receiver<(CoreId, Render)>, post: &Post<Mail>, render: 
         let response = catch_unwind(AssertUnwindSafe(|| render(&job)));
         let response = response.unwrap_or_else(|_| Rendered {
             head: Bytes::from_static(FAILED),
-            body: Bytes::new(),
+            ..Rendered::default()
         });
         let parcel = Parcel::Rendered {
             connection: job.connection,

@@ -1,7 +1,8 @@
 //! What the render thread answers with: text made of snapshots, and files of
-//! the mounted folder.
+//! the mounted folder and of that of recordings.
 
 use crate::core::border::{Render, RenderForm, Rendered};
+use crate::io::records::Records;
 use crate::io::shelf::{Asked, Shelf};
 use crate::ops::{metrics, rest};
 
@@ -9,6 +10,7 @@ use crate::ops::{metrics, rest};
 pub struct Renderer {
     /// What is mounted at `/client2/`, if anything is.
     pub shelf: Option<Shelf>,
+    pub records: Records,
 }
 
 impl Renderer {
@@ -42,6 +44,11 @@ impl Renderer {
                 }
                 None => (404, "text/plain", "not found".to_string()),
             },
+            RenderForm::Record(asked) => {
+                return self.records.answer(asked, connection, render.head_only);
+            }
+            RenderForm::RecordPiece(piece) => return self.records.piece(piece),
+            RenderForm::RecordsJson => (200, rest::JSON_CONTENT_TYPE, self.records.json()),
         };
         let head = rest::http_response_head(status, kind, body.len(), connection, &[]);
         let body = if render.head_only {
@@ -52,14 +59,17 @@ impl Renderer {
         Rendered {
             head: head.into(),
             body: body.into(),
+            rest: None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::core::border::ConnectionId;
+    use crate::core::border::{ConnectionId, RecordAsked};
     use crate::io::test_folder::Folder;
 
     fn answer(renderer: &Renderer, form: RenderForm, keep_alive: bool, head_only: bool) -> String {
@@ -79,7 +89,13 @@ mod tests {
         std::fs::write(folder.path().join("a.txt"), "a file").unwrap();
         let renderer = Renderer {
             shelf: Some(Shelf::open(folder.path()).unwrap()),
+            records: Records::of(folder.path()),
         };
+        std::fs::write(folder.path().join("a.mp4"), "a film").unwrap();
+        let film = RenderForm::Record(RecordAsked {
+            name: "a.mp4".to_string(),
+            ..RecordAsked::default()
+        });
         let file = RenderForm::File {
             path: "a.txt".to_string(),
             if_none_match: None,
@@ -88,6 +104,8 @@ mod tests {
             (RenderForm::RoomsJson, "{\"rooms\":[]}"),
             (RenderForm::Metrics, "\n"),
             (file, "a file"),
+            (film, "a film"),
+            (RenderForm::RecordsJson, "\"truncated\":false}"),
         ] {
             let whole = answer(&renderer, form.clone(), true, false);
             assert!(whole.starts_with("HTTP/1.1 200 OK\r\n"), "{whole}");
@@ -111,7 +129,11 @@ mod tests {
             path: String::new(),
             if_none_match: None,
         };
-        let text = answer(&Renderer { shelf: None }, form, true, false);
+        let renderer = Renderer {
+            shelf: None,
+            records: Records::of(Path::new("no such folder")),
+        };
+        let text = answer(&renderer, form, true, false);
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
     }
 }

@@ -176,6 +176,7 @@ impl Shelf {
         Rendered {
             head: head.into(),
             body,
+            rest: None,
         }
     }
 
@@ -221,14 +222,14 @@ fn read_whole(path: &Path, max_bytes: usize) -> io::Result<(Bytes, Version)> {
 
 /// What tells two versions of a file apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
+pub(super) struct Version {
     mtime_s: i64,
     mtime_ns: i64,
     len_bytes: u64,
 }
 
 impl Version {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Version {
             mtime_s: metadata.mtime(),
             mtime_ns: metadata.mtime_nsec(),
@@ -237,7 +238,7 @@ impl Version {
     }
 
     /// RFC 9110 section 8.8.3.
-    fn tag(&self) -> String {
+    pub(super) fn tag(&self) -> String {
         let Version {
             mtime_s,
             mtime_ns,
@@ -249,7 +250,7 @@ impl Version {
 
 /// Whether an `If-None-Match` names `tag`; weakly compared, as RFC 9110
 /// section 13.1.2 says.
-fn names_tag(tags: &str, tag: &str) -> bool {
+pub(super) fn names_tag(tags: &str, tag: &str) -> bool {
     let named = |given: &str| {
         let given = given.trim();
         given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag
@@ -291,6 +292,7 @@ fn refused(asked: &Asked<'_>, why: &'static str) -> Rendered {
     Rendered {
         head: head.into(),
         body: Bytes::from_static(body.as_bytes()),
+        rest: None,
     }
 }
 
@@ -311,7 +313,7 @@ fn to_the_folder(asked: &Asked<'_>) -> Rendered {
     let head = http_response_head(302, "text/plain", 0, asked.connection, &extra);
     Rendered {
         head: head.into(),
-        body: Bytes::new(),
+        ..Rendered::default()
     }
 }
 

@@ -160,7 +160,7 @@ pub fn render(manifest: &Manifest) -> String {
     format!("{value:#}\n")
 }
 
-fn file_value(file: &ManifestFile) -> Value {
+pub(super) fn file_value(file: &ManifestFile) -> Value {
     let video = file.video.map(|video| {
         json!({
             "codec": video.codec.code(),

@@ -8,6 +8,7 @@ pub mod event;
 pub mod manifest;
 pub mod metrics;
 pub mod record_name;
+pub mod records;
 pub mod rest;
 pub mod route;
 

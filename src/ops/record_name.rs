@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::base::calendar::Utc;
 use crate::base::limits::{
     RECORD_NAME_FIXED_MAX_BYTES, RECORD_NAME_MAX_BYTES, RECORD_TEMPLATE_MAX_BYTES,
 };
@@ -290,28 +291,16 @@ pub fn is_safe_name(name: &str) -> bool {
 
 /// UTC as `yyyy-MM-dd-HH-mm-ss`.
 fn date_and_time(unix_s: u64) -> String {
-    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let Utc {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        ..
+    } = Utc::from_unix_s(unix_s);
     format!("{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}-{second:02}")
-}
-
-/// Year, month and day of the Gregorian calendar, `days` after 1 January 1970.
-/// Counted in years that begin with March, so that leap days come last.
-fn date(days: u64) -> (u64, u64, u64) {
-    // From 1 March of the year 0; 400 years have 146,097 days.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    // Months from March have 31, 30, 31, 30, 31 days, again and again.
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..=9 => (era * 400 + year, month + 3),
-        _ => (era * 400 + year + 1, month - 9),
-    };
-    (year, month, day)
 }
 
 #[cfg(test)]
@@ -432,17 +421,8 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (unix_s, text) in [
-            (0, "1970-01-01-00-00-00"),
-            (951_782_399, "2000-02-28-23-59-59"),
-            (951_782_400, "2000-02-29-00-00-00"),
-            (951_868_800, "2000-03-01-00-00-00"),
-            (1_735_689_599, "2024-12-31-23-59-59"),
-            (4_107_542_400, "2100-03-01-00-00-00"),
-        ] {
-            assert_eq!(date_and_time(unix_s), text);
-        }
+    fn times_have_their_room() {
+        assert_eq!(date_and_time(0), "1970-01-01-00-00-00");
         assert!(date_and_time(u64::MAX / 1_000).len() <= TIME_MAX_BYTES);
     }
 }

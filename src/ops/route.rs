@@ -3,6 +3,8 @@
 //! may ask.
 
 use crate::base::limits::NAME_MAX_CHARS;
+use crate::ops::record_name::is_safe_name;
+use crate::ops::{manifest, record_name};
 
 /// What a request asks for. Names are decoded and hold no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,13 @@ pub enum Route {
     /// `GET /client2/…`: a file below the mounted folder, each segment a plain
     /// name, so that none leads out of it.
     File { path: String },
+    /// `GET /api/records`
+    Records,
+    /// `GET /client/records/{name}` of a recording: whoever knows its name may
+    /// have it. Safe, as [`is_safe_name`] says.
+    Record { name: String },
+    /// The same of a manifest, which names all recordings of a room.
+    Manifest { name: String },
     /// `GET` of anything else: a page, or nothing.
     Page,
     /// Nothing is there: answer 404.
@@ -79,6 +88,8 @@ impl Route {
             self,
             Route::Metrics
                 | Route::Rooms
+                | Route::Records
+                | Route::Manifest { .. }
                 | Route::CloseRoom { .. }
                 | Route::Remove { .. }
                 | Route::Mute { .. }
@@ -102,6 +113,8 @@ pub fn route(method: &str, segments: Option<Vec<String>>) -> Route {
         ["healthz"] => read(method, Route::Health),
         ["metrics"] => read(method, Route::Metrics),
         ["api", "rooms"] => read(method, Route::Rooms),
+        ["api", "records"] => read(method, Route::Records),
+        ["client", "records", name] => read(method, record(name)),
         ["api", "rooms", room] => change(method, "DELETE", &[room], || Route::CloseRoom {
             room: (*room).to_owned(),
         }),
@@ -189,6 +202,16 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
 }
 
+/// A file of the folder of recordings, which has no folders in it.
+fn record(name: &str) -> Route {
+    let name = name.to_owned();
+    match is_safe_name(&name) {
+        true if name.ends_with(record_name::EXTENSION) => Route::Record { name },
+        true if name.ends_with(manifest::EXTENSION) => Route::Manifest { name },
+        _ => Route::NotFound,
+    }
+}
+
 /// A decoded segment may hold what separates segments, or mean a folder above.
 fn file(segments: &[String]) -> Route {
     let is_plain = |segment: &String| {
@@ -221,6 +244,7 @@ mod tests {
             assert_eq!(to(method, "/healthz"), Route::Health);
             assert_eq!(to(method, "/metrics"), Route::Metrics);
             assert_eq!(to(method, "/api/rooms"), Route::Rooms);
+            assert_eq!(to(method, "/api/records"), Route::Records);
             for page in [
                 "/",
                 "/conference.html",
@@ -318,13 +342,54 @@ mod tests {
     }
 
     #[test]
+    fn recordings_are_single_files() {
+        let name = "stream-1-Ann.mp4".to_owned();
+        let found = to("GET", "/client/records/stream-1-Ann.mp4");
+        assert_eq!(found, Route::Record { name });
+        assert!(!found.is_operators());
+        let name = "room-r-1.json".to_owned();
+        let found = to("HEAD", "/client/records/room-r-1.json");
+        assert_eq!(found, Route::Manifest { name });
+        assert!(found.is_operators());
+        for name in [
+            "",
+            ".mp4",
+            "..",
+            "a.mp4.part",
+            "a",
+            "a.txt",
+            "a b.mp4",
+            "..mp4",
+            "a\0.mp4",
+            "a/b.mp4",
+            "a\\b.mp4",
+            "a..mp4",
+            ".json",
+        ] {
+            let segments = ["client", "records", name].map(str::to_owned);
+            let found = route("GET", Some(segments.to_vec()));
+            assert_eq!(found, Route::NotFound, "{name:?}");
+        }
+        assert_eq!(to("GET", "/client/records"), Route::Page);
+        assert_eq!(to("GET", "/client/records/a/b.mp4"), Route::Page);
+    }
+
+    #[test]
     fn known_paths_tell_their_methods() {
         let allowed = |method: &str, path: &str| match to(method, path) {
             Route::MethodNotAllowed { allow } => allow,
             other => panic!("{method} {path}: {other:?}"),
         };
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "get", ""] {
-            for path in ["/", "/healthz", "/metrics", "/api/rooms", "/client2/a.js"] {
+            for path in [
+                "/",
+                "/healthz",
+                "/metrics",
+                "/api/rooms",
+                "/api/records",
+                "/client/records/a.mp4",
+                "/client2/a.js",
+            ] {
                 assert_eq!(allowed(method, path), "GET, HEAD");
             }
         }
@@ -406,6 +471,7 @@ mod tests {
     #[test]
     fn what_operators_ask() {
         assert!(to("GET", "/metrics").is_operators());
+        assert!(to("GET", "/api/records").is_operators());
         assert!(to("DELETE", "/api/rooms/r").is_operators());
         assert!(!to("GET", "/healthz").is_operators());
         assert!(!to("GET", "/client2/a").is_operators() && !to("GET", "/").is_operators());

@@ -3,10 +3,6 @@
 
 pub mod black;
 pub mod filler;
-pub mod layout;
-pub mod silence;
-pub mod store;
-pub mod timeline;
 pub mod finalise;
 pub mod fmp4;
 pub mod index;
@@ -16,6 +12,8 @@ mod made;
 mod moof;
 mod movie;
 mod sample_entry;
+pub mod silence;
 mod stbl;
 pub mod store;
 mod table;
+pub mod timeline;

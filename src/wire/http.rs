@@ -27,6 +27,10 @@ pub struct RequestHead<'a> {
     pub if_none_match: Option<&'a str>,
     /// The only `If-Match` line.
     pub if_match: Option<&'a str>,
+    /// The only `Range` line; several count as none.
+    pub range: Option<&'a str>,
+    /// The only `If-Range` line.
+    pub if_range: Option<&'a str>,
     /// The key of a WebSocket upgrade (RFC 6455 section 4.2.1), if this is a
     /// complete and valid one.
     pub websocket_key: Option<&'a str>,
@@ -101,6 +105,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<RequestHead<'_>>, HttpError> {
         content_type: fields.only("content-type")?,
         if_none_match: fields.only("if-none-match").unwrap_or(None),
         if_match: fields.only("if-match")?,
+        range: fields.only("range").unwrap_or(None),
+        if_range: fields.only("if-range")?,
         websocket_key,
         body,
         expects_continue,
@@ -313,6 +319,15 @@ mod tests {
         });
         let twice = "If-None-Match: \"v1\"\r\nIf-None-Match: \"v2\"\r\n";
         assert!(of(&text("GET /", twice), |h| h.if_none_match.is_none()));
+        let part = "Range: bytes=1-2\r\nIf-Range: \"v1\"\r\n";
+        of(&text("GET /", part), |head| {
+            assert_eq!(
+                (head.range, head.if_range),
+                (Some("bytes=1-2"), Some("\"v1\""))
+            );
+        });
+        let twice = "Range: bytes=1-2\r\nRange: bytes=3-4\r\n";
+        assert!(of(&text("GET /", twice), |h| h.range.is_none()));
     }
 
     #[test]

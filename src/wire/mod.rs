@@ -14,6 +14,7 @@ pub mod h264_sps;
 pub mod http;
 pub mod nal;
 pub mod opus;
+pub mod range;
 pub mod rtcp;
 pub mod rtmp;
 pub mod rtp;

@@ -3,6 +3,7 @@
 //! one length, its path and query decode the same twice.
 
 use ringhall::wire::http::{self, Body, RequestHead};
+use ringhall::wire::range::{Ranged, range};
 
 /// Entry of the fuzz target and of the corpus replay.
 pub fn check(data: &[u8]) {
@@ -16,6 +17,7 @@ pub fn check(data: &[u8]) {
     }
     check_framing(&head, &data[..head.len_bytes]);
     check_target(&head);
+    check_range(&head);
     let mut longer = data[..head.len_bytes].to_vec();
     longer.extend(b"GET / HTTP/1.1\r\n");
     let again = http::parse(&longer).expect("a head does not depend on what follows");
@@ -48,6 +50,15 @@ fn check_framing(head: &RequestHead<'_>, bytes: &[u8]) {
     }
 }
 
+/// A part lies within the file, whatever was asked for.
+fn check_range(head: &RequestHead<'_>) {
+    for len_bytes in [0, 1, 500, u64::MAX] {
+        if let Ranged::Part { from, until } = range(head.range, len_bytes) {
+            assert!(from < until && until <= len_bytes);
+        }
+    }
+}
+
 fn check_target(head: &RequestHead<'_>) {
     if let Some(segments) = http::segments(head.path) {
         assert!(!segments.is_empty());
@@ -76,6 +87,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
          If-None-Match: \"v1\"\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        "GET /client/records/a.mp4 HTTP/1.1\r\nHost: a\r\nRange: bytes=-500\r\n\
+         If-Range: \"v1\"\r\n\r\n",
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()

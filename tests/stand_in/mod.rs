@@ -225,7 +225,7 @@ pub fn settings(backend: Backend, cores: usize) -> IoSettings {
         media_port_from: 0,
         render: Arc::new(|render| Rendered {
             head: format!("rendered {:?}", render.form).into(),
-            body: Bytes::new(),
+            ..Rendered::default()
         }),
         print: |_| {
             EVENTS_PRINTED.fetch_add(1, SeqCst);

@@ -1,0 +1,25 @@
+//! The folder of recordings: what is served of it, and what lies in it.
+
+mod list;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+pub use list::find;
+
+/// The folder of recordings. It need not be there: it is made when something
+/// is recorded.
+pub struct Records {
+    root: PathBuf,
+}
+
+impl Records {
+    pub fn of(root: &Path) -> Self {
+        Records {
+            root: root.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
