@@ -9,13 +9,13 @@ use crate::wire::bit_writer::BitWriter;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {
     timescale: u32,
-    /// Longest first; each is a whole number of the last.
     packets: Packets,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Packets {
-    /// Of these durations in ticks.
+    /// Of these durations in ticks, the longest first; each is a multiple of the
+    /// last.
     Fixed(Vec<(u32, Vec<u8>)>),
     /// A byte for each tick.
     Bytes([u8; G711_PACKET_TICKS as usize]),
@@ -184,7 +184,8 @@ fn write_window(bits: &mut BitWriter) {
     bits.number(0, 6 + 1);
 }
 
-/// No sections, as there are no bands; neither pulses nor noise shaping nor gain control.
+/// No sections, as there are no bands; neither pulses nor noise shaping nor gain
+/// control.
 fn write_no_effects(bits: &mut BitWriter) {
     bits.number(0, 3);
 }

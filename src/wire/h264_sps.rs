@@ -84,8 +84,8 @@ pub fn samples(nal: &[u8]) -> Option<Samples> {
         .then_some(head.samples)
 }
 
-/// Reads a NAL unit like [`samples`], but sets of every profile. A set whose
-/// usability information is cut off or broken is read as one without.
+/// Reads a NAL unit like [`samples`], but sets of every profile. Of usability
+/// information that is cut off or broken, what comes before that counts.
 pub fn picture_format(nal: &[u8]) -> Option<PictureFormat> {
     let mut bits = Bits::of_nal(nal);
     let head = Head::read(&mut bits)?;
@@ -292,6 +292,7 @@ fn within(bits: &mut Bits, max: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::bit_writer::BitWriter;
 
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<u8> = hex
@@ -362,5 +363,197 @@ mod tests {
         let bomb = [&[0x67, 100, 0, 30][..], &[0; 4_000]].concat();
         assert_eq!(samples(&bomb), None);
         assert_eq!(samples(&[0x67, 100, 0, 30, 0, 1, 0xff, 0xff, 0xff]), None);
+    }
+
+    fn format(hex: &str) -> PictureFormat {
+        picture_format(&bytes(hex)).unwrap()
+    }
+
+    fn size(format: PictureFormat) -> (u16, u16) {
+        (format.width(), format.height())
+    }
+
+    #[test]
+    fn sizes_that_encoders_tell() {
+        for (hex, expected, level_idc) in [
+            // OpenH264 in a browser; x264 baseline, main.
+            ("6742c01f8c8d40501ed37010d01078442350", (640, 480), 31),
+            (
+                "6742c00ad9047b0110000003001000000300a0f1226480",
+                (64, 48),
+                10,
+            ),
+            (
+                "674d400aeca23d80880000030008000003005078912cb0",
+                (64, 48),
+                10,
+            ),
+            // Cropped; fields, also cropped; 4:2:2 and 4:4:4, cropped in their
+            // units; with a model of a receiver's buffer.
+            (
+                "67640028acd940780227e5c044000003000400000300283c60c658",
+                (1_920, 1_080),
+                40,
+            ),
+            (
+                "6764001facd940b424d80880000003008000001e0f8b16cb",
+                (720, 576),
+                31,
+            ),
+            (
+                "67640028acd94078044fde0220000003002000000783e2c5b2c0",
+                (1_920, 1_080),
+                40,
+            ),
+            (
+                "677a001ebcd940a03ff8fc0440000003004000000f03c58b6580",
+                (640, 482),
+                30,
+            ),
+            (
+                "67f4000d919b282a10f1f1f80880000003008000001e078a14cb",
+                (322, 242),
+                13,
+            ),
+            (
+                "6764001eacd940a03db0110000030001000003003c602001e840007a13930c01e2c5b2c0",
+                (640, 480),
+                30,
+            ),
+        ] {
+            let format = format(hex);
+            assert_eq!(
+                (size(format), format.level_idc),
+                (expected, level_idc),
+                "{hex}"
+            );
+        }
+        let field_coded = format("67640028acd94078044fde0220000003002000000783e2c5b2c0");
+        assert_eq!((field_coded.width_mbs, field_coded.height_mbs), (120, 68));
+        let bottom = Cropping {
+            bottom: 8,
+            ..Cropping::default()
+        };
+        assert_eq!(field_coded.cropping, bottom);
+    }
+
+    #[test]
+    fn range_and_frame_rate() {
+        let browser = format("6742c01f8c8d40501ed37010d01078442350");
+        assert_eq!((browser.is_full_range, browser.frame_rate), (true, None));
+        let full = format("6764001eacd940a03db016c8000003000800000301e078b16cb0");
+        assert!(full.is_full_range);
+        assert_eq!(full.frame_rate, FrameRate::new(60, 2));
+        // With an aspect ratio of its own and named colours.
+        let film = format("6764000dacd9416096c104000003019000005da83c50a658");
+        assert!(!film.is_full_range);
+        assert_eq!(film.frame_rate, FrameRate::new(5_994, 200));
+    }
+
+    /// A High set with this scaling matrix and this order of pictures, 16 pixels
+    /// narrower and lower than its macroblocks.
+    fn set(
+        scaling: impl Fn(&mut BitWriter),
+        order: impl Fn(&mut BitWriter),
+        width_mbs: u32,
+        height_mbs: u32,
+    ) -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        bits.number(0x64_001e, 24);
+        golombs(&mut bits, &[0, 1, 0, 0]);
+        bits.bit(false);
+        scaling(&mut bits);
+        bits.golomb(0);
+        order(&mut bits);
+        bits.golomb(1);
+        bits.bit(false);
+        bits.golomb(width_mbs - 1);
+        bits.golomb(height_mbs - 1);
+        // Frames only; cropping is told.
+        bits.number(0b111, 3);
+        golombs(&mut bits, &[0, 8, 0, 8]);
+        bits.bit(false);
+        bits.into_nal(0x67)
+    }
+
+    fn golombs(bits: &mut BitWriter, numbers: &[u32]) {
+        for number in numbers {
+            bits.golomb(*number);
+        }
+    }
+
+    fn no_matrix(bits: &mut BitWriter) {
+        bits.bit(false);
+    }
+
+    fn as_decoded(bits: &mut BitWriter) {
+        bits.golomb(2);
+    }
+
+    #[test]
+    fn scaling_lists_are_passed_over() {
+        let matrix = |bits: &mut BitWriter| {
+            bits.bit(true);
+            for list in 0..8 {
+                bits.bit(list != 3);
+                match list {
+                    // Every step told.
+                    0..3 => (0..16).for_each(|_| bits.golomb(1)),
+                    6 => (0..64).for_each(|step| bits.golomb(1 + step % 2)),
+                    3 => {}
+                    // A step of -8 ends it.
+                    _ => bits.golomb(16),
+                }
+            }
+        };
+        let set = set(matrix, as_decoded, 20, 15);
+        assert_eq!(picture_format(&set).map(size), Some((304, 224)));
+    }
+
+    #[test]
+    fn every_order_of_pictures() {
+        let low_bits = |bits: &mut BitWriter| {
+            golombs(bits, &[0, 4]);
+        };
+        let cycle = |bits: &mut BitWriter| {
+            bits.golomb(1);
+            bits.bit(true);
+            // Two offsets, and a cycle of three.
+            golombs(bits, &[4, 5, 3, 1, 2, 3]);
+        };
+        for set in [
+            set(no_matrix, low_bits, 20, 15),
+            set(no_matrix, cycle, 20, 15),
+        ] {
+            assert_eq!(picture_format(&set).map(size), Some((304, 224)));
+        }
+        let unknown = set(no_matrix, |bits| bits.golomb(3), 20, 15);
+        assert_eq!(picture_format(&unknown), None);
+    }
+
+    #[test]
+    fn sizes_that_no_level_has_are_refused() {
+        let size_of =
+            |width, height| picture_format(&set(no_matrix, as_decoded, width, height)).map(size);
+        assert_eq!(size_of(512, 272), Some((8_176, 4_336)));
+        assert_eq!(size_of(512, 273), None);
+        assert_eq!(size_of(1_055, 132), Some((16_864, 2_096)));
+        assert_eq!(size_of(1_056, 2), None);
+        assert_eq!(size_of(65_537, 65_537), None);
+        assert_eq!(size_of(u32::MAX, u32::MAX), None);
+        // Nothing is left of it.
+        assert_eq!(size_of(1, 15), None);
+    }
+
+    #[test]
+    fn a_set_cut_off_tells_nothing_before_its_size_is_known() {
+        let whole = bytes("6764001eacd940a03db016c8000003000800000301e078b16cb0");
+        let all = picture_format(&whole).unwrap();
+        for cut in 0..whole.len() {
+            match picture_format(&whole[..cut]) {
+                None => assert!(cut < 10),
+                Some(told) => assert!(cut >= 10 && size(told) == size(all)),
+            }
+        }
     }
 }

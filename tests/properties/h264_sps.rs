@@ -1,9 +1,32 @@
 //! Sequence parameter sets: what is told is within the standard's range, and
 //! what follows the part that was read changes nothing.
 
-use ringhall::wire::h264_sps::samples;
+use ringhall::base::limits::{PICTURE_MBS_MAX, PICTURE_SIDE_MBS_MAX};
+use ringhall::wire::h264_sps::{PictureFormat, picture_format, samples};
 
 pub fn check(data: &[u8]) {
+    check_samples(data);
+    check_picture_format(data);
+}
+
+fn check_picture_format(data: &[u8]) {
+    let _ = picture_format(&[&[0x67], data].concat());
+    let Some(told) = picture_format(data) else {
+        return;
+    };
+    let (across, down) = (u32::from(told.width_mbs), u32::from(told.height_mbs));
+    assert!(across.max(down) <= PICTURE_SIDE_MBS_MAX && across * down <= PICTURE_MBS_MAX);
+    assert!((1..=16 * across).contains(&told.width().into()));
+    assert!((1..=16 * down).contains(&told.height().into()));
+    let longer = picture_format(&[data, &[0x80]].concat()).expect("the same set and more");
+    let size = |told: &PictureFormat| (told.width(), told.height());
+    assert_eq!(
+        (size(&longer), longer.level_idc),
+        (size(&told), told.level_idc)
+    );
+}
+
+fn check_samples(data: &[u8]) {
     let _ = samples(&[&[0x67], data].concat());
     let Some(told) = samples(data) else {
         return;

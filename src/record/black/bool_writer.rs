@@ -23,7 +23,7 @@ impl BoolWriter {
 
     /// A decision whose being 0 has the probability of `zero_in_256`.
     pub fn decision(&mut self, one: bool, zero_in_256: u8) {
-        let split = 1 + ((self.range - 1) * u32::from(zero_in_256) >> 8);
+        let split = 1 + (((self.range - 1) * u32::from(zero_in_256)) >> 8);
         if one {
             self.bottom += split;
             self.range -= split;
@@ -101,7 +101,7 @@ mod tests {
         }
 
         fn decision(&mut self, zero_in_256: u8) -> bool {
-            let split = 1 + ((self.range - 1) * u32::from(zero_in_256) >> 8);
+            let split = 1 + (((self.range - 1) * u32::from(zero_in_256)) >> 8);
             let one = self.value >= split << 8;
             if one {
                 self.range -= split;

@@ -336,3 +336,65 @@ const COEFFICIENT_UPDATES: [&[u8]; 96] = [
     &[254],
     &[],
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::vp8::frame_size;
+
+    #[test]
+    fn sizes_in_bytes_are_those_that_decoders_were_shown() {
+        for (width, height, key_bytes, inter_bytes) in [
+            (16, 16, 25, 20),
+            (321, 241, 169, 30),
+            (640, 480, 539, 50),
+            (1_280, 720, 1_568, 103),
+            (1_920, 1_080, 3_522, 199),
+        ] {
+            let black = BlackVp8::of_size(width, height);
+            let len = (black.key().len(), black.inter().len());
+            assert_eq!(len, (key_bytes, inter_bytes), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn key_frames_tell_their_size() {
+        let black = BlackVp8::of_size(640, 480);
+        let head = [
+            0x70, 0x41, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01, 0, 0,
+        ];
+        assert_eq!(black.key()[..12], head);
+        for (width, height) in [(1, 1), (321, 241), (SIDE_MAX_PIXELS, 16)] {
+            let black = BlackVp8::of_size(width, height);
+            let payload = [&[0x10], black.key()].concat();
+            assert_eq!(frame_size(&payload), Some((width, height)));
+            assert_eq!((black.width(), black.height()), (width, height));
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_14_bits_are_brought_down() {
+        assert_eq!(
+            BlackVp8::of_size(u16::MAX, 0),
+            BlackVp8::of_size(SIDE_MAX_PIXELS, 1)
+        );
+    }
+
+    #[test]
+    fn no_partition_is_empty() {
+        let black = BlackVp8::of_size(320, 240);
+        for (frame, head_len) in [(black.key(), 10), (black.inter(), 3)] {
+            let tag = u32::from_le_bytes([frame[0], frame[1], frame[2], 0]);
+            let first = (tag >> 5) as usize;
+            assert!(first > 0 && head_len + first + 4 <= frame.len());
+        }
+    }
+
+    #[test]
+    fn every_probability_of_coefficients_is_there() {
+        assert!(COEFFICIENT_UPDATES.iter().all(|row| row.len() <= 11));
+        // What the table's 1,056 numbers are short of 255, together.
+        let told = COEFFICIENT_UPDATES.iter().flat_map(|row| row.iter());
+        assert_eq!(told.map(|told| 255 - u32::from(*told)).sum::<u32>(), 811);
+    }
+}
