@@ -1,20 +1,11 @@
-//! Samples that come one after another in the order they are written; and those
-//! that fill where a stream has nothing: black at the stream's frame rate, and
-//! silence.
+//! Samples that fill where a stream has nothing: black at the stream's frame
+//! rate, and silence.
 
 use super::black::h264::BlackH264;
 use super::black::vp8::BlackVp8;
-use super::layout::{Sample, TrackKind, VIDEO_TIMESCALE};
+use super::layout::{Sample, Samples, TrackKind, VIDEO_TIMESCALE};
 use super::silence::Silence;
 use crate::base::frame_rate::FrameRate;
-
-/// Samples of both tracks of a file, each track's in decoding order, the tracks
-/// interleaved by time.
-pub trait Samples {
-    /// The next sample and its bytes, which are `size_bytes` long; `None` at the
-    /// end, and from then on.
-    fn next(&mut self) -> Option<(TrackKind, Sample, &[u8])>;
-}
 
 /// Black in the codec of a video track.
 #[derive(Clone, Debug, PartialEq, Eq)]

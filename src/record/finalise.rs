@@ -187,7 +187,10 @@ pub(super) fn extend_media(store: &mut impl Store, media_end: u64) -> Result<(),
 mod tests {
     use super::*;
     use crate::base::random::Noise;
-    use crate::record::made::made;
+    use crate::record::made::{Stopping, made, told};
+    use crate::record::read::open;
+    use crate::record::repair::{Repaired, repair};
+    use crate::record::store::Memory;
 
     #[test]
     fn a_growing_file_becomes_whole_once() {
@@ -220,10 +223,80 @@ mod tests {
         let (mut store, _) = made(&mut Noise::new(21), 0).growing();
         let before = store.clone();
         assert_eq!(finalise(&mut store), Err(FinaliseError::Empty));
-        assert_eq!(store, before);
+        assert!(store == before);
         store.bytes.pop();
         assert_eq!(finalise(&mut store), Err(FinaliseError::NotARecording));
         store.bytes.clear();
         assert_eq!(finalise(&mut store), Err(FinaliseError::NotARecording));
+    }
+
+    #[test]
+    fn stopped_at_any_byte_it_is_what_it_was_or_what_it_becomes() {
+        let mut noise = Noise::new(22);
+        for round in 0..6 {
+            let made = made(&mut noise, 3);
+            let (mut growing, _) = made.growing();
+            if round % 2 == 0 {
+                // Half a fragment, which is cut away.
+                growing.bytes.extend(&made.buffers()[0][..30]);
+            }
+            let mut whole = growing.clone();
+            finalise(&mut whole).unwrap();
+            let mut stopped = 0;
+            for left in 0.. {
+                let file = growing.clone();
+                let mut store = Stopping { file, left };
+                let is_done = finalise(&mut store).is_ok();
+                let mut file = store.file;
+                let recording = open(&mut file).unwrap();
+                for kind in [TrackKind::Video, TrackKind::Audio] {
+                    assert_eq!(told(&mut file, &recording, kind), made.of(kind, 3));
+                }
+                let repaired = repair(&mut file).unwrap();
+                let brands = BRANDS_BYTES as usize;
+                assert!(file.bytes[brands..] == whole.bytes[brands..], "{left}");
+                if recording.stage == Stage::Growing {
+                    assert!(file == whole);
+                    assert!(matches!(repaired, Repaired::Rebuilt(_)));
+                }
+                if is_done {
+                    break;
+                }
+                stopped += 1;
+            }
+            assert!(stopped > 500, "{stopped}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_what_can_be_played() {
+        struct Full(Memory);
+        impl Store for Full {
+            fn len(&self) -> Result<u64, FileFault> {
+                self.0.len()
+            }
+            fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), FileFault> {
+                self.0.read_at(offset, into)
+            }
+            fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileFault> {
+                let _ = self.0.write_at(offset, &bytes[..bytes.len() / 2]);
+                Err(FileFault::NoSpace)
+            }
+            fn truncate(&mut self, len: u64) -> Result<(), FileFault> {
+                self.0.truncate(len)
+            }
+            fn sync(&mut self) -> Result<(), FileFault> {
+                self.0.sync()
+            }
+        }
+        let (growing, _) = made(&mut Noise::new(23), 3).growing();
+        let mut full = Full(growing.clone());
+        let failed = finalise(&mut full);
+        assert_eq!(failed, Err(FinaliseError::Disk(FileFault::NoSpace)));
+        assert!(full.0 == growing);
+        assert_eq!(
+            FinaliseError::Disk(FileFault::NoSpace).info(),
+            "the disk is full"
+        );
     }
 }

@@ -9,7 +9,9 @@
 use super::layout::{Layout, Sample, TrackKind};
 use super::moof;
 use super::movie::{Form, Movie};
-use crate::base::limits::{RECORD_FRAGMENT_FULL_BYTES, RECORD_FRAGMENT_FULL_SAMPLES};
+use crate::base::limits::{
+    RECORD_FRAGMENT_FULL_BYTES, RECORD_FRAGMENT_FULL_SAMPLES, RECORD_FRAGMENT_SPAN,
+};
 use crate::wire::bmff::{self, Kind, write_box};
 
 /// Where a fragment's type is, from its first byte, and what it is when the
@@ -138,6 +140,17 @@ impl Fragment {
         self.size_bytes() >= RECORD_FRAGMENT_FULL_BYTES || samples >= RECORD_FRAGMENT_FULL_SAMPLES
     }
 
+    /// Whether a sample of `ticks` more on a track of `timescale` stays within
+    /// [`RECORD_FRAGMENT_SPAN`].
+    pub(super) fn has_time(&self, kind: TrackKind, ticks: u32, timescale: u32) -> bool {
+        let span_ticks = match kind {
+            TrackKind::Video => self.video.span_ticks,
+            TrackKind::Audio => self.audio.span_ticks,
+        };
+        let cap_ticks = RECORD_FRAGMENT_SPAN.scaled(timescale.into(), 1_000_000);
+        span_ticks.saturating_add(ticks.into()) <= cap_ticks.as_us()
+    }
+
     /// When the fragment ends if it begins at `base`: the base of the next one.
     pub fn end(&self, base: Times) -> Times {
         Times {
@@ -153,7 +166,8 @@ impl Fragment {
         self.take_as(&UNFINISHED, sequence, base)
     }
 
-    fn take_as(&mut self, kind: &Kind, sequence: u32, base: Times) -> Vec<u8> {
+    /// The same under the type `kind`.
+    pub(super) fn take_as(&mut self, kind: &Kind, sequence: u32, base: Times) -> Vec<u8> {
         const BOXES_BYTES: usize = 256;
         const ROW_BYTES: usize = 16;
         let rows = self

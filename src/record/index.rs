@@ -16,7 +16,7 @@ use crate::base::limits::{
     RECORD_FRAGMENT_MAX_BYTES, RECORD_GAP_MAX, RECORD_INIT_MAX_BYTES, RECORD_MOOF_MAX_BYTES,
     RECORD_MOOV_MAX_BYTES,
 };
-use crate::wire::bmff::{BoxError, Extent, HEADER_BYTES, Header, LARGE_HEADER_BYTES};
+use crate::wire::bmff::{BoxError, Extent, HEADER_BYTES, Header, LARGE_HEADER_BYTES, boxes};
 
 /// Why the samples of a file cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,20 +111,12 @@ pub fn index(store: &mut impl Store) -> Result<Index, IndexError> {
     stage(store)?;
     let len = store.len()?;
     let (movie, at) = first_movie(store, len)?;
-    let index = Index {
-        movie,
-        end: at,
-        stop: Stop::End,
-        lost_fragments: 0,
-        gaps: 0,
-        last_sequence: 0,
-    };
     let mut walk = Walk {
         store,
         len,
         at,
         keeps: false,
-        index,
+        index: Index::going_on(movie, at),
     };
     loop {
         if let Some(stop) = walk.step()? {
@@ -216,9 +208,9 @@ impl<S: Store> Walk<'_, S> {
             b"moof" => return self.fragment(&header, end),
             b"mdat" if self.keeps => self.index.end = end,
             b"mdat" => {}
-            // A fragment or a moov that was never finished; a moov that one
-            // further on replaces.
-            b"free" | b"moov" => self.keeps = false,
+            // A fragment or a moov that was never finished, or its type half
+            // written; a moov that one further on replaces.
+            b"free" | b"mree" | b"moee" | b"mooe" | b"moov" => self.keeps = false,
             _ => self.keep_until(end),
         }
         self.at = end;
@@ -316,12 +308,12 @@ impl<S: Store> Walk<'_, S> {
                 Doubt::Damage
             }));
         }
-        let media_at = moof_end.saturating_add(media.header_bytes);
-        let is_inside = |run: &TrackRun| {
-            let from = moof_at.saturating_add(run.data_offset.into());
-            from >= media_at && from.saturating_add(run.size_bytes()) <= end
-        };
-        if !runs.iter().all(is_inside) {
+        if !fills(
+            &runs,
+            moof_at,
+            moof_end.saturating_add(media.header_bytes),
+            end,
+        ) {
             return Ok(Err(Doubt::Lost));
         }
         match self.index.add(moof_at, sequence, runs)? {
@@ -329,6 +321,19 @@ impl<S: Store> Walk<'_, S> {
             None => Ok(Err(Doubt::Lost)),
         }
     }
+}
+
+/// Whether the runs of the `moof` at `moof_at` lie one behind another and fill
+/// the media from `from` to `to`.
+fn fills(runs: &[TrackRun], moof_at: u64, from: u64, to: u64) -> bool {
+    let mut next = from;
+    for run in runs {
+        if moof_at.saturating_add(run.data_offset.into()) != next {
+            return false;
+        }
+        next = next.saturating_add(run.size_bytes());
+    }
+    next == to
 }
 
 /// Whether a box that reaches past the end is what the writing stopped at, or
@@ -344,6 +349,27 @@ fn cut_or_damage(header: &Header, size: u64) -> Stop {
 }
 
 impl Index {
+    /// Of what is known until `end`.
+    pub(super) fn going_on(movie: Movie, end: u64) -> Index {
+        Index {
+            movie,
+            end,
+            stop: Stop::End,
+            lost_fragments: 0,
+            gaps: 0,
+            last_sequence: 0,
+        }
+    }
+
+    /// Takes over a fragment just made, which is to be written at `at`.
+    pub(super) fn add_written(&mut self, at: u64, fragment: &[u8]) -> Result<(), IndexError> {
+        let moof = boxes(fragment).next().and_then(Result::ok);
+        let read = moof.and_then(|moof| moof::parse(moof.body).ok());
+        // It was made here: what is not read again would be one too many.
+        let (sequence, runs) = read.ok_or(IndexError::TooLong)?;
+        self.add(at, sequence, runs)?.ok_or(IndexError::TooLong)
+    }
+
     /// Takes over the runs of a fragment whose `moof` is at `moof_at`; `None`,
     /// with nothing taken, where they do not go on from what is there.
     fn add(

@@ -72,3 +72,11 @@ pub struct Sample {
     pub is_sync: bool,
     pub size_bytes: u32,
 }
+
+/// Samples that come one after another without being kept: hours of black and
+/// silence.
+pub trait Samples {
+    /// The next one and its bytes. Each track's come in the order of decoding;
+    /// tracks take turns about once a second or oftener, or players must seek.
+    fn next(&mut self) -> Option<(TrackKind, Sample, &[u8])>;
+}

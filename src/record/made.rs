@@ -2,8 +2,9 @@
 //! become.
 
 use super::fmp4::{FLIP_AT, FLIP_TO, Fragment, Times, init_segment};
-use super::layout::{AudioTrack, Layout, Sample, TrackKind, VideoTrack};
-use super::store::Memory;
+use super::layout::{AudioTrack, Layout, Sample, Samples, TrackKind, VideoTrack};
+use super::read::{Recording, sample_bytes};
+use super::store::{FileFault, Memory, Store};
 use crate::base::random::Noise;
 
 /// A sample and its bytes.
@@ -130,5 +131,75 @@ impl Made {
             ends.push(bytes.len());
         }
         (Memory { bytes }, ends)
+    }
+}
+
+/// Pieces, one after another.
+pub struct Given<'a>(pub std::slice::Iter<'a, Piece>);
+
+impl Samples for Given<'_> {
+    fn next(&mut self) -> Option<(TrackKind, Sample, &[u8])> {
+        let (kind, sample, bytes) = self.0.next()?;
+        Some((*kind, *sample, bytes))
+    }
+}
+
+/// The pieces of a track as the strict reader tells them, each at the time at
+/// which the one before it ends.
+pub fn told(store: &mut Memory, recording: &Recording, kind: TrackKind) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut end_ticks = 0;
+    for row in recording.rows(kind) {
+        assert_eq!(row.decode_ticks, end_ticks);
+        end_ticks += u64::from(row.sample.duration);
+        let bytes = sample_bytes(store, &row).unwrap();
+        pieces.push((kind, row.sample, bytes));
+    }
+    pieces
+}
+
+/// A file on a disk that stops at a given moment: after so many bytes written,
+/// a cut or a sync counting as one.
+pub struct Stopping {
+    pub file: Memory,
+    pub left: usize,
+}
+
+impl Stopping {
+    fn spend(&mut self, cost: usize) -> Result<(), FileFault> {
+        self.left = self.left.checked_sub(cost).ok_or(FileFault::Failed)?;
+        Ok(())
+    }
+}
+
+impl Store for Stopping {
+    fn len(&self) -> Result<u64, FileFault> {
+        self.file.len()
+    }
+
+    fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), FileFault> {
+        self.file.read_at(offset, into)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileFault> {
+        let fits = self.left.min(bytes.len());
+        if fits > 0 {
+            self.file.write_at(offset, &bytes[..fits])?;
+        }
+        let spent = self.spend(bytes.len());
+        if spent.is_err() {
+            self.left = 0;
+        }
+        spent
+    }
+
+    fn truncate(&mut self, len: u64) -> Result<(), FileFault> {
+        self.spend(1)?;
+        self.file.truncate(len)
+    }
+
+    fn sync(&mut self) -> Result<(), FileFault> {
+        self.spend(1)?;
+        self.file.sync()
     }
 }

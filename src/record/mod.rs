@@ -2,18 +2,23 @@
 //! what it makes are values, files are a driver's.
 
 pub mod black;
+mod cutter;
 pub mod filler;
 pub mod finalise;
 pub mod fmp4;
+pub mod head;
 pub mod index;
 pub mod layout;
 #[cfg(test)]
 mod made;
 mod moof;
 mod movie;
+pub mod read;
+pub mod repair;
 mod sample_entry;
 pub mod silence;
 mod stbl;
 pub mod store;
 mod table;
+pub mod tail;
 pub mod timeline;
