@@ -550,7 +550,7 @@ fn begin_recording(house: &mut House) -> (ConnectionId, RecordPiece) {
     let id = house.connect();
     house.send(
         id,
-        b"GET /client/records/s-1-%D0%90.mp4 HTTP/1.1\r\nHost: h\r\nRange: bytes=5-\r\n\
+        b"GET /client/records/s-1-%D0%90.mp4?parts HTTP/1.1\r\nHost: h\r\nRange: bytes=5-\r\n\
           If-Range: \"x\"\r\n\r\n",
     );
     let render = house.out.renders.pop().unwrap();
@@ -559,6 +559,7 @@ fn begin_recording(house: &mut House) -> (ConnectionId, RecordPiece) {
         range: Some("bytes=5-".to_string()),
         if_range: Some("\"x\"".to_string()),
         if_none_match: None,
+        in_parts: true,
     };
     assert_eq!(render.form, RenderForm::Record(asked.clone()));
     let rest = RecordPiece {
@@ -566,6 +567,7 @@ fn begin_recording(house: &mut House) -> (ConnectionId, RecordPiece) {
         inode: 7,
         from: 100,
         until: 200,
+        size_bytes: 100,
     };
     let response = Rendered {
         head: Bytes::from_static(b"HEAD"),
@@ -674,6 +676,7 @@ fn recordings_are_for_who_knows_their_name_and_lists_for_operators() {
         panic!("a recording is asked for");
     };
     assert_eq!(head.range, None, "a range is of GET only");
+    assert!(!head.in_parts);
 }
 
 #[test]

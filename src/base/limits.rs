@@ -681,7 +681,16 @@ const _: () = assert!(
 /// Bytes of a recording read at once for one reader over HTTP, and so what a
 /// slow or vanished one costs: a second of a 4 Mbit/s stream, and long enough
 /// that reading costs little beside sending.
+/// Most bytes of a recording read at once for one reader over HTTP, and so what
+/// a slow or vanished one costs: a second of a 4 Mbit/s stream, and long enough
+/// that reading costs little beside sending. The first piece is of
+/// [`HTTP_PIECE_BYTES`], each further one twice the last.
 pub const RECORD_PIECE_BYTES: usize = 512 << 10;
+
+/// Bytes of one answer to a player that takes a recording in parts: what a
+/// browser takes in without anybody looking at it, so that the connection is
+/// free again, and a second of a 4 Mbit/s stream.
+pub const RECORD_PART_BYTES: u64 = 512 << 10;
 
 /// Recordings listed, the newest: beyond them a list is of no use to a reader.
 pub const RECORDS_LISTED_MAX: usize = 10_000;

@@ -146,6 +146,11 @@ pub struct RecordAsked {
     pub range: Option<String>,
     pub if_range: Option<String>,
     pub if_none_match: Option<String>,
+    /// Asked for with `?parts`: of a range no more than a part is sent, and the
+    /// client comes back for the next (RFC 9110 section 14.2 lets a server
+    /// choose). So a page plays more files than a browser has connections,
+    /// each of which a player that has enough would hold.
+    pub in_parts: bool,
 }
 
 /// Bytes of a file that is sent piece by piece.
@@ -157,6 +162,9 @@ pub struct RecordPiece {
     /// Where it goes on, and where the body ends.
     pub from: u64,
     pub until: u64,
+    /// How much is read at once. It grows while somebody goes on reading:
+    /// players ask for a file's end and leave after its first kilobytes.
+    pub size_bytes: usize,
 }
 
 /// An HTTP response, or a further piece of one, which has no head. The body may

@@ -553,6 +553,7 @@ fn find_answer(route: Route, request: &RequestHead<'_>, body: &[u8]) -> Answer {
                 range: owned(request.range.filter(|_| request.method == "GET")),
                 if_range: owned(request.if_range),
                 if_none_match: owned(request.if_none_match),
+                in_parts: request.query == Some("parts"),
             }))
         }
         Route::Records => Answer::Render(RenderForm::RecordsJson),

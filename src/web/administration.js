@@ -1,6 +1,6 @@
 /**
- * The administrator's calls: the rooms that exist, and a moderator's hand in
- * them. The admin token stays in this tab's session storage.
+ * The administrator's calls: the rooms that exist, a moderator's hand in them,
+ * and what was recorded. The admin token stays in this tab's session storage.
  */
 
 const TOKEN_KEY = "ringhall.adminToken";
@@ -8,6 +8,19 @@ const TOKEN_KEY = "ringhall.adminToken";
 /** @typedef {{ name: string, status: string, viewers: number, tracks: { kind: string, codec: string | null }[] }} StreamInfo */
 /** @typedef {{ login: string, streams: StreamInfo[], plays: unknown[] }} PersonInfo */
 /** @typedef {{ name: string, participants: PersonInfo[] }} RoomInfo */
+
+/** @typedef {{ codec: string, width: number, height: number, is_filler_only: boolean }} VideoInfo */
+/** @typedef {{ codec: string, is_filler_only: boolean }} AudioInfo */
+/**
+ * A recording; what stands in its room's manifest is missing where there is none.
+ * @typedef {{
+ *   name: string, size_bytes: number, modified_unix_us: number, state: string, manifest: string | null,
+ *   room?: string, origin_unix_us?: number | null, login?: string, stream?: string,
+ *   began_unix_us?: number, duration_us?: number, content_from_us?: number, content_until_us?: number,
+ *   video?: VideoInfo | null, audio?: AudioInfo | null, why?: string | null,
+ * }} RecordInfo
+ */
+/** @typedef {{ records: RecordInfo[], bad_manifests: { name: string, why: string }[], truncated: boolean }} RecordList */
 
 /** What the server answered instead of doing it. */
 export class RefusedError extends Error {
@@ -42,6 +55,17 @@ export async function listRooms() {
   const answer = await call("GET", "/api/rooms");
   const { rooms } = await answer.json();
   return Array.isArray(rooms) ? rooms : [];
+}
+
+/** @returns {Promise<RecordList>} */
+export async function listRecords() {
+  const answer = await call("GET", "/api/records");
+  return await answer.json();
+}
+
+/** Where a recording is played and downloaded from. @param {string} name */
+export function recordAddress(name) {
+  return `/client/records/${encodeURIComponent(name)}`;
 }
 
 /** Everybody in it is sent away. @param {string} room */

@@ -1,4 +1,4 @@
-//! The landing page, the three applications and the JavaScript client library,
+//! The landing page, the three applications, the page of recordings and the JavaScript client library,
 //! compiled into the binary: data only. It owns the files' bytes and content types and knows
 //! nothing of HTTP; a path that names no file here is somebody else's to answer.
 
@@ -51,6 +51,7 @@ const ASSETS: &[Asset] = &[
     page("/conference.html", ROOM_PAGE),
     page("/two-way.html", ROOM_PAGE),
     page("/two-way-screen.html", ROOM_PAGE),
+    page("/records", include_bytes!("records.html")),
     script("/administration.js", include_bytes!("administration.js")),
     script("/applications.js", include_bytes!("applications.js")),
     script("/camera.js", include_bytes!("camera.js")),
@@ -58,15 +59,19 @@ const ASSETS: &[Asset] = &[
     script("/devices.js", include_bytes!("devices.js")),
     script("/dom.js", include_bytes!("dom.js")),
     script("/door.js", include_bytes!("door.js")),
+    script("/gate.js", include_bytes!("gate.js")),
     script("/invite.js", include_bytes!("invite.js")),
     script("/keyboard.js", include_bytes!("keyboard.js")),
     script("/landing.js", include_bytes!("landing.js")),
     script("/level.js", include_bytes!("level.js")),
     script("/quality.js", include_bytes!("quality.js")),
+    script("/records.js", include_bytes!("records.js")),
     script("/rejoin.js", include_bytes!("rejoin.js")),
     script("/rooms.js", include_bytes!("rooms.js")),
+    script("/rows.js", include_bytes!("rows.js")),
     script("/screen.js", include_bytes!("screen.js")),
     script("/stage.js", include_bytes!("stage.js")),
+    script("/theatre.js", include_bytes!("theatre.js")),
     script("/tile.js", include_bytes!("tile.js")),
     script("/token.js", include_bytes!("token.js")),
     script("/visit.js", include_bytes!("visit.js")),
@@ -118,6 +123,7 @@ const STYLE_SHEET: &str = concat!(
     include_str!("style/quality.css"),
     include_str!("style/talk.css"),
     include_str!("style/landing.css"),
+    include_str!("style/records.css"),
     include_str!("style/phone.css"),
 );
 

@@ -5,22 +5,13 @@
 
 import { closeRoom, mutePerson, removePerson } from "./administration.js";
 import { copyTemplate, dressAvatar, element, part } from "./dom.js";
+import { counted, reconcile, setText } from "./rows.js";
 
 /** @typedef {import("./administration.js").RoomInfo} RoomInfo */
 /** @typedef {import("./administration.js").PersonInfo} PersonInfo */
 
 /** So long a pressed button waits for the second press. */
 const CONFIRM_MS = 4_000;
-
-/** @param {number} count @param {string} noun */
-function counted(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-/** @param {HTMLElement} target @param {string} text */
-function setText(target, text) {
-  if (target.textContent !== text) target.textContent = text;
-}
 
 /**
  * What can't be taken back asks for a second press.
@@ -129,33 +120,6 @@ class RoomCard {
       key: (person) => person.login,
       make: (person) => new PersonRow(this._name, person.login, this._run),
     });
-  }
-}
-
-/**
- * Rows that stay keep their elements; others come and go.
- * @template T
- * @template {{ root: HTMLElement, show(item: T): void }} R
- * @param {HTMLElement} parent
- * @param {Map<string, R>} rows
- * @param {T[]} items
- * @param {{ key: (item: T) => string, make: (item: T) => R }} kind
- */
-function reconcile(parent, rows, items, { key, make }) {
-  const present = new Set(items.map(key));
-  for (const [name, row] of rows) {
-    if (present.has(name)) continue;
-    row.root.remove();
-    rows.delete(name);
-  }
-  for (const item of items) {
-    let row = rows.get(key(item));
-    if (!row) {
-      row = make(item);
-      rows.set(key(item), row);
-      parent.append(row.root);
-    }
-    row.show(item);
   }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::Records;
 use crate::base::calendar::Utc;
-use crate::base::limits::RECORD_PIECE_BYTES;
+use crate::base::limits::{HTTP_PIECE_BYTES, RECORD_PART_BYTES, RECORD_PIECE_BYTES};
 use crate::core::border::{RecordAsked, RecordPiece, Rendered};
 use crate::io::shelf::{Version, names_tag};
 use crate::ops::manifest;
@@ -51,7 +51,10 @@ impl Records {
         let wanted = asked_range.filter(|_| validators.allow_range(asked.if_range.as_deref()));
         let (status, from, until) = match range(wanted, len_bytes) {
             Ranged::Whole => (200, 0, len_bytes),
-            Ranged::Part { from, until } => (206, from, until),
+            Ranged::Part { from, until } => match asked.in_parts {
+                true => (206, from, until.min(from.saturating_add(RECORD_PART_BYTES))),
+                false => (206, from, until),
+            },
             Ranged::Unsatisfiable => {
                 let of = format!("bytes */{len_bytes}");
                 let extra = [("Content-Range", of.as_str())];
@@ -79,6 +82,7 @@ impl Records {
             inode: opened.metadata.ino(),
             from,
             until,
+            size_bytes: HTTP_PIECE_BYTES,
         };
         match read(&opened.file, &piece) {
             Ok((body, rest)) => {
@@ -142,12 +146,14 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
 /// One piece's bytes, and what follows them.
 fn read(file: &File, piece: &RecordPiece) -> io::Result<(Bytes, Option<RecordPiece>)> {
     let left = piece.until.saturating_sub(piece.from);
-    let len = usize::try_from(left).map_or(RECORD_PIECE_BYTES, |left| left.min(RECORD_PIECE_BYTES));
+    let max = piece.size_bytes.min(RECORD_PIECE_BYTES);
+    let len = usize::try_from(left).map_or(max, |left| left.min(max));
     let mut body = vec![0; len];
     file.read_exact_at(&mut body, piece.from)?;
     let from = piece.from + len as u64;
     let rest = (from < piece.until).then(|| RecordPiece {
         from,
+        size_bytes: (max * 2).min(RECORD_PIECE_BYTES),
         ..piece.clone()
     });
     Ok((body.into(), rest))

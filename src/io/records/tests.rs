@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::base::limits::RECORD_PIECE_BYTES;
+use crate::base::limits::{HTTP_PIECE_BYTES, RECORD_PART_BYTES, RECORD_PIECE_BYTES};
 use crate::core::border::{RecordAsked, RecordPiece, Rendered};
 use crate::io::test_folder::Folder;
 use crate::ops::manifest::{Manifest, file_name, render};
@@ -64,13 +64,20 @@ fn a_long_file_is_read_piece_by_piece() {
     assert_eq!(header(&whole, "Content-Type"), "video/mp4");
     assert_eq!(header(&whole, "Accept-Ranges"), "bytes");
     assert_eq!(header(&whole, "Content-Length"), film.len().to_string());
-    assert_eq!(whole.body.len(), RECORD_PIECE_BYTES);
+    assert_eq!(whole.body.len(), HTTP_PIECE_BYTES);
     assert!(all(&records, whole) == film);
     let part = answer(&records, &asked("a.mp4", Some("bytes=7-700000")));
     assert_eq!(status(&part), 206);
     let of = format!("bytes 7-700000/{}", film.len());
     assert_eq!(header(&part, "Content-Range"), of);
     assert!(all(&records, part) == film[7..=700_000]);
+    let mut in_parts = asked("a.mp4", Some("bytes=7-"));
+    in_parts.in_parts = true;
+    let part = answer(&records, &in_parts);
+    assert_eq!(
+        (status(&part), all(&records, part).len()),
+        (206, RECORD_PART_BYTES as usize)
+    );
     let tail = answer(&records, &asked("a.mp4", Some("bytes=-5")));
     assert!(tail.rest.is_none() && tail.body == film[film.len() - 5..]);
     let brief = records.answer(&asked("a.mp4", None), Connection::Close, true);
@@ -156,6 +163,12 @@ fn a_body_ends_with_the_file_it_began_with() {
         ..rest
     };
     assert_eq!(records.piece(&overflowing), Rendered::default());
+    // What stands still is no piece.
+    let nothing = RecordPiece {
+        size_bytes: 0,
+        ..overflowing
+    };
+    assert_eq!(records.piece(&nothing), Rendered::default());
 }
 
 #[test]
