@@ -698,3 +698,33 @@ pub const RECORDS_LISTED_MAX: usize = 10_000;
 /// Bytes of manifests read for one list, the newest: those of ten thousand
 /// recordings. A larger one is left out with all that are older.
 pub const MANIFESTS_READ_MAX_BYTES: u64 = 16 << 20;
+
+/// Recordings of one core: every one of its streams, with the publishers of a
+/// few hundred full rooms.
+pub const RECORDINGS_MAX: u32 = 10_000;
+
+/// Files one room's recordings may be: as many as its manifest lists.
+pub const BOOK_LINES_MAX: usize = MANIFEST_FILES_MAX;
+
+/// Gaps kept of one recording.
+pub const RECORD_GAPS_MAX: usize = MANIFEST_GAPS_MAX;
+
+/// Media a recording holds back before its file begins: two seconds at 64
+/// Mbit/s, and of packets 200 pictures and 400 of sound each second. Beyond, it
+/// begins at once.
+pub const RECORD_GATHERED_MAX_BYTES: usize = 16 << 20;
+pub const RECORD_GATHERED_MAX_FRAMES: usize = 1_200;
+
+/// One fragment's media. A fragment lasts a second: 64 Mbit/s.
+pub const FRAGMENT_MAX_BYTES: usize = 8 << 20;
+
+/// Fragments that wait for a slow disk: a minute of 2.5 Mbit/s, and at least two
+/// of the largest.
+pub const RECORD_QUEUE_MAX_BYTES: usize = 20 << 20;
+
+/// How long a recording waits for a missing packet: ten requests for it, each a
+/// round trip of 100 ms, fit into that; players would not wait so long.
+pub const REORDER_WAIT_RECORDER: Span = Span::from_ms(1_000);
+
+const _: () = assert!(RECORD_QUEUE_MAX_BYTES >= 2 * FRAGMENT_MAX_BYTES);
+const _: () = assert!(FRAGMENT_MAX_BYTES >= 2 * FRAME_MAX_BYTES);

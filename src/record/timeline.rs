@@ -140,8 +140,7 @@ impl Placed {
 
 impl Fastest {
     fn take(&mut self, way_us: i64, now: Time) {
-        let is_jump =
-            self.began.is_some() && way_us.abs_diff(self.last) > JUMP_US.unsigned_abs();
+        let is_jump = self.began.is_some() && way_us.abs_diff(self.last) > JUMP_US.unsigned_abs();
         self.last = way_us;
         match self.began {
             Some(began) if !is_jump => {
@@ -162,7 +161,10 @@ impl Fastest {
 
     fn get(&self) -> Option<i64> {
         self.began?;
-        Some(self.before.map_or(self.current, |before| before.min(self.current)))
+        Some(
+            self.before
+                .map_or(self.current, |before| before.min(self.current)),
+        )
     }
 }
 
@@ -216,8 +218,15 @@ mod tests {
         let mut last = 0;
         for n in 0..3_000_u64 {
             let late = if n == 0 { 80_000 } else { 0 };
-            let at = placed(&mut timeline, frame(n * 960, 1_000_000 + n * 20_000 + late, None));
-            assert!(n == 0 || (19_800..=20_200).contains(&(at - last)), "{n}: {}", at - last);
+            let at = placed(
+                &mut timeline,
+                frame(n * 960, 1_000_000 + n * 20_000 + late, None),
+            );
+            assert!(
+                n == 0 || (19_800..=20_200).contains(&(at - last)),
+                "{n}: {}",
+                at - last
+            );
             last = at;
         }
         assert_eq!(last, 1_000_000 + 2_999 * 20_000);
@@ -262,8 +271,14 @@ mod tests {
         let mut timeline = Timeline::default();
         assert_eq!(placed(&mut timeline, frame(0, 1_000_000, None)), 1_000_000);
         let far = 3_600 * u64::from(RATE);
-        assert_eq!(placed(&mut timeline, frame(far, 1_020_000, None)), 1_020_000);
-        assert_eq!(placed(&mut timeline, frame(far + 960, 1_040_000, None)), 1_040_000);
+        assert_eq!(
+            placed(&mut timeline, frame(far, 1_020_000, None)),
+            1_020_000
+        );
+        assert_eq!(
+            placed(&mut timeline, frame(far + 960, 1_040_000, None)),
+            1_040_000
+        );
         let back = placed(&mut timeline, frame(5, 1_060_000, None));
         assert!((1_040_000..=1_060_000).contains(&back), "{back}");
     }

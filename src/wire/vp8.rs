@@ -17,8 +17,13 @@ pub fn keyframe_start(payload: &[u8]) -> bool {
 /// is whole and carries the start code (RFC 6386 section 9.1); the upscaling
 /// bits are left out.
 pub fn frame_size(payload: &[u8]) -> Option<(u16, u16)> {
-    let frame = keyframe(payload)?;
-    if frame.get(3..6)? != START_CODE {
+    key_frame_size(keyframe(payload)?)
+}
+
+/// The same of a whole frame.
+pub fn key_frame_size(frame: &[u8]) -> Option<(u16, u16)> {
+    let inter_frame = u8_at(frame, 0)? & 0x01 != 0;
+    if inter_frame || frame.get(3..6)? != START_CODE {
         return None;
     }
     let width = u16_at(frame, 6)?.swap_bytes() & 0x3fff;
