@@ -1,8 +1,8 @@
 //! What every layer may use: limits, time, identifiers, seeded randomness,
 //! hashing and fixed-capacity containers. Imports nothing of the project.
 
-pub mod frame_rate;
 pub mod calendar;
+pub mod frame_rate;
 pub mod hash;
 pub mod limits;
 pub mod random;

@@ -103,6 +103,8 @@ pub struct Counters {
     pub connections_accepted: u64,
     /// Frames of sound converted to another codec.
     pub transcoded_frames: u64,
+    /// Recordings that ended before their stream, or whose file is not whole.
+    pub recordings_failed: u64,
     pub turns: u64,
     /// Datagrams and packets dropped, by reason, in the order of [`Drop::ALL`].
     pub drops: [u64; Drop::ALL.len()],
@@ -257,6 +259,8 @@ pub struct Gauges {
     pub rtmp_players: u64,
     /// Streams of sound being converted.
     pub transcoders: u64,
+    /// Recordings going on, and those whose files are not whole yet.
+    pub recordings: u64,
 }
 
 /// Counts in powers of two: bucket `i` holds values up to `2^i`, the last all others.

@@ -14,6 +14,7 @@ use crate::core::mail::Mail;
 use crate::core::transcode::{TranscodeJob, Transcoded};
 use crate::ops::event::Event;
 use crate::proto::tls;
+use crate::record::order::{FileDone, FileOrder, RecordingId};
 
 /// A core's number, 0-based; also its offset in the media port range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +60,8 @@ pub enum Input<'a> {
     /// Sound of [`Outbox::transcodes`] is converted, in the order it was asked
     /// for, or cannot be.
     Transcoded(Transcoded),
+    /// What came of an order of [`Outbox::files`].
+    File { id: RecordingId, done: FileDone },
     /// The certificate of the TLS doors was replaced; connections from now on
     /// get this one.
     Certificate(tls::Identity),
@@ -198,6 +201,8 @@ pub struct Outbox {
     /// Sound to convert off the turn.
     pub transcodes: Vec<TranscodeJob>,
     pub renders: Vec<Render>,
+    /// What recordings want done with their files; of each one order at a time.
+    pub files: Vec<(RecordingId, FileOrder)>,
 }
 
 impl Outbox {
@@ -211,6 +216,7 @@ impl Outbox {
             events: Vec::new(),
             transcodes: Vec::new(),
             renders: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -263,4 +269,10 @@ pub trait Machine {
 
     /// Leaves every room in order; called once, on SIGTERM.
     fn shut_down(&mut self, now: Time, out: &mut Outbox);
+
+    /// Whether files are still being written: a driver that stops waits for
+    /// that, so far as it can.
+    fn is_writing(&self) -> bool {
+        false
+    }
 }

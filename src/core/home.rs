@@ -5,18 +5,19 @@
 use std::collections::BTreeMap;
 
 use crate::base::limits::ROOMS_MAX;
+use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::core::border::Outbox;
 use crate::core::codecs::{Decoders, Published};
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, SessionRef};
+use crate::core::record::Book;
 use crate::ops::event::{Event, LeaveCause};
 use crate::room::notice::{Notice, StreamStatus, info};
 use crate::room::roster::{JoinRules, JoinVerdict, Roster, StreamRole};
 use crate::signal::session::RoomRequest;
 
 /// A room at its home core.
-#[derive(Default)]
 pub(super) struct Room {
     pub roster: Roster<SessionRef>,
     /// What each publication sends, by media session id.
@@ -24,6 +25,25 @@ pub(super) struct Room {
     pub decoders: Decoders,
     /// When a member was last asked to publish anew, by login.
     pub republish_asked: BTreeMap<String, Time>,
+    pub created: Time,
+    /// Every stream is recorded.
+    pub records_all: bool,
+    /// Its recordings, once there was one.
+    pub book: Option<Key<Book>>,
+}
+
+impl Room {
+    fn new(created: Time) -> Self {
+        Room {
+            roster: Roster::default(),
+            published: BTreeMap::new(),
+            decoders: Decoders::default(),
+            republish_asked: BTreeMap::new(),
+            created,
+            records_all: false,
+            book: None,
+        }
+    }
 }
 
 impl Core {
@@ -41,16 +61,13 @@ impl Core {
                 login,
                 token,
                 presented_token,
+                record,
             } => {
+                let recorded = room.clone();
                 let refused = self.join(now, &room, from, &login, token, presented_token, out);
-                let answer = Notice::JoinAnswered {
-                    operation_id,
-                    room: room.clone(),
-                    refused,
-                };
-                self.tell(from, answer, out);
-                if refused.is_none() {
-                    self.welcome(&room, from, login, out);
+                self.answer_join(room, from, operation_id, login, refused, out);
+                if record && refused.is_none() {
+                    self.record_room(now, &recorded, out);
                 }
             }
             RoomRequest::Leave { operation_id } => {
@@ -95,6 +112,26 @@ impl Core {
                     self.leave(&room, &login, LeaveCause::SocketLost, out);
                 }
             }
+        }
+    }
+
+    fn answer_join(
+        &mut self,
+        room: String,
+        from: SessionRef,
+        operation_id: String,
+        login: String,
+        refused: Option<&'static str>,
+        out: &mut Outbox,
+    ) {
+        let answer = Notice::JoinAnswered {
+            operation_id,
+            room: room.clone(),
+            refused,
+        };
+        self.tell(from, answer, out);
+        if refused.is_none() {
+            self.welcome(&room, from, login, out);
         }
     }
 
@@ -154,7 +191,7 @@ impl Core {
             if self.rooms.len() >= ROOMS_MAX {
                 return Some(info::SERVER_FULL);
             }
-            self.rooms.insert(room.to_string(), Room::default());
+            self.rooms.insert(room.to_string(), Room::new(now));
         }
         let rules = JoinRules {
             silence_max: self.silence_max(),
@@ -188,21 +225,20 @@ impl Core {
             JoinVerdict::Welcome => {}
         }
         // Leaving may have emptied and removed the room.
-        let entry = self.rooms.entry(room.to_string()).or_default();
+        let entry = self.rooms.entry(room.to_string());
+        let entry = entry.or_insert_with(|| Room::new(now));
         entry.roster.add(now, login, from, token);
         None
     }
 
     /// Takes a membership back that nobody has heard of.
-    pub(super) fn withdraw(&mut self, room: &str, login: &str) {
+    pub(super) fn withdraw(&mut self, room: &str, login: &str, out: &mut Outbox) {
         let Some(entry) = self.rooms.get_mut(room) else {
             return;
         };
         entry.roster.remove(login);
         entry.decoders.forget(login);
-        if entry.roster.is_empty() {
-            self.rooms.remove(room);
-        }
+        self.remove_if_empty(room, out);
     }
 
     /// Has the socket behind a session closed, saying why.
@@ -255,6 +291,7 @@ impl Core {
                     media_session_id,
                     status: StreamStatus::Failed,
                     info: Some(why),
+                    record_name: None,
                 };
                 self.tell(stream.session, notice, out);
             }
@@ -273,12 +310,17 @@ impl Core {
             let (room, login) = (room.to_string(), login.to_string());
             self.event(Event::Left { room, login, cause }, out);
         }
-        if self
-            .rooms
-            .get(room)
-            .is_some_and(|entry| entry.roster.is_empty())
+        self.remove_if_empty(room, out);
+    }
+
+    /// Nobody is there any more: the room is over, and its recordings get their
+    /// end.
+    fn remove_if_empty(&mut self, room: &str, out: &mut Outbox) {
+        let is_over = |entry: &Room| entry.roster.is_empty();
+        if self.rooms.get(room).is_some_and(is_over)
+            && let Some(entry) = self.rooms.remove(room)
         {
-            self.rooms.remove(room);
+            self.close_book(entry.book, out);
         }
     }
 

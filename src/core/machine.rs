@@ -18,7 +18,7 @@ use crate::core::media::Media;
 use crate::core::rates::{OpenConnections, Rates};
 use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
-use crate::core::{rtmp, whip};
+use crate::core::{record, rtmp, whip};
 use crate::ops::event::Event;
 use crate::proto::dtls::Identity;
 use crate::proto::tls;
@@ -70,6 +70,7 @@ pub struct Core {
     pub(super) rooms: Map<String, Room>,
     pub(super) whip: whip::Sessions,
     pub(super) seats: rtmp::Seats,
+    pub(super) recordings: record::Recordings,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
     fired: Vec<Timer>,
@@ -83,6 +84,8 @@ pub struct Core {
     pub(super) media_in_turn: u64,
     /// Mail a driver could not deliver yet, as last seen.
     pub(super) mail_backlog: usize,
+    /// The time of the turn that goes on, or of the last one.
+    pub(super) turn_at: Time,
 }
 
 /// Who wants to be woken. A timer is obeyed only if its owner still waits for
@@ -93,6 +96,8 @@ pub(super) enum Timer {
     Connection(ConnectionId, Time),
     /// A publisher whose connection is gone is given up.
     Ingest(Key<rtmp::IngestSeat>),
+    /// A recording is looked after.
+    Recording(Key<record::Seat>),
 }
 
 impl Core {
@@ -110,6 +115,7 @@ impl Core {
             rooms: Map::default(),
             whip: whip::Sessions::default(),
             seats: rtmp::Seats::new(),
+            recordings: record::Recordings::new(),
             media: Media::new(),
             wheel: Wheel::new(now),
             fired: Vec::new(),
@@ -120,14 +126,20 @@ impl Core {
             forward_us: Histogram::default(),
             media_in_turn: 0,
             mail_backlog: 0,
+            turn_at: now,
             setup,
         }
     }
 
     /// Seconds since 1970 at `now`, as the host tells the time of day.
     pub(super) fn unix_s(&self, now: Time) -> u64 {
+        self.unix_us(now) / 1_000_000
+    }
+
+    /// The same in microseconds.
+    pub(super) fn unix_us(&self, now: Time) -> u64 {
         let (then, unix_us) = self.wall_clock;
-        unix_us.saturating_add(now.since(then).as_us()) / 1_000_000
+        unix_us.saturating_add(now.since(then).as_us())
     }
 
     /// Wall time at `now` for senders' clocks: it never jumps, whatever becomes
@@ -270,6 +282,7 @@ impl Core {
 
 impl Machine for Core {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.turn_at = now;
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes, out),
             Input::Accepted {
@@ -281,6 +294,7 @@ impl Machine for Core {
             Input::WallClock { unix_us } => self.wall_clock = (now, unix_us),
             Input::Certificate(identity) => self.tls = Some(identity),
             Input::Transcoded(done) => self.transcoded(now, done, out),
+            Input::File { id, done } => self.file_done(now, id, done, out),
             Input::Bytes { connection, bytes } => self.read(now, connection, bytes, out),
             Input::Closed { connection, cause } => self.closed(connection, cause, out),
             Input::Mail { from, mail } => self.handle_mail(now, from, mail, out),
@@ -293,6 +307,7 @@ impl Machine for Core {
     }
 
     fn advance(&mut self, now: Time, out: &mut Outbox) {
+        self.turn_at = now;
         self.mail_backlog = out.mail.len();
         let mut fired = std::mem::take(&mut self.fired);
         self.wheel.sweep(now, &mut fired);
@@ -301,6 +316,7 @@ impl Machine for Core {
                 Timer::Peer(key, due) => self.wake_peer(now, key, due, out),
                 Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
                 Timer::Ingest(key) => self.give_up_ingest(now, key, out),
+                Timer::Recording(key) => self.tick_recording(now, key, out),
             }
             self.drain_local(now, out);
         }
@@ -336,9 +352,14 @@ impl Machine for Core {
     }
 
     fn shut_down(&mut self, now: Time, out: &mut Outbox) {
+        self.turn_at = now;
         self.close_every_connection(out);
         self.drain_local(now, out);
         self.close_every_room(out);
         self.drain_local(now, out);
+    }
+
+    fn is_writing(&self) -> bool {
+        self.recordings.is_busy()
     }
 }

@@ -132,7 +132,7 @@ impl Core {
         self.counters.media_packets_received += 1;
         self.media_in_turn += 1;
         let arrived = publication.receive(now, &header, packet, opened.index);
-        let is_bridged = publication.is_bridged;
+        let (is_bridged, is_recorded) = (publication.is_bridged, publication.is_recorded);
         if let Ok(arrived) = arrived {
             fanout::forward(
                 publication,
@@ -143,6 +143,9 @@ impl Core {
             );
             if is_bridged {
                 self.bridge(now, published, arrived, out);
+            }
+            if is_recorded {
+                self.record_packet(now, published, arrived, out);
             }
         }
         self.rearm_peer(now, key);

@@ -11,6 +11,7 @@ pub mod mail;
 mod media;
 mod moderation;
 mod rates;
+pub mod record;
 pub mod rtmp;
 mod rules;
 mod sessions;

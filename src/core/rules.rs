@@ -1,6 +1,7 @@
 //! What the operator lets people do; by default, everything.
 
 use crate::core::rates::RateSettings;
+use crate::core::record::RecordRules;
 use crate::ops::access::Access;
 use crate::ops::config::RoomCodecs;
 
@@ -17,6 +18,8 @@ pub struct Rules {
     pub connections_per_address: u32,
     /// Participants of a room; 0: as many as the server bears.
     pub participants_max: usize,
+    /// What is recorded, and how.
+    pub record: RecordRules,
     /// Rooms with an order of preference of their own, by name.
     pub room_codecs: Vec<RoomCodecs>,
 }
@@ -30,6 +33,7 @@ impl Default for Rules {
             rates: RateSettings::default(),
             connections_per_address: 0,
             participants_max: 0,
+            record: RecordRules::default(),
             room_codecs: Vec::new(),
         }
     }

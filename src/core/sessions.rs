@@ -123,8 +123,13 @@ impl Core {
                 let allowed = (0..units).all(|_| rate.allow(now, peer));
                 (!allowed).then_some(info::TOO_MANY_MESSAGES)
             }
-            RoomRequest::Open { role, .. } => self.refuse_token(now, id, room, Some(*role)),
-            _ => self.refuse_token(now, id, room, None),
+            RoomRequest::Open { role, offer } => {
+                let publishes = *role == StreamRole::Publish;
+                let records = publishes && offer.record;
+                self.refuse_token(now, id, room, publishes, records)
+            }
+            RoomRequest::Join { record, .. } => self.refuse_token(now, id, room, false, *record),
+            _ => self.refuse_token(now, id, room, false, false),
         }
     }
 
@@ -135,7 +140,8 @@ impl Core {
         now: Time,
         id: ConnectionId,
         room: &str,
-        role: Option<StreamRole>,
+        publishes: bool,
+        records: bool,
     ) -> Option<&'static str> {
         let now_unix_s = self.unix_s(now);
         let session = self.session(id)?;
@@ -148,9 +154,8 @@ impl Core {
             .judge(token, room, login, now_unix_s)
         {
             Err(denial) => Some(denial.info()),
-            Ok(grant) if role == Some(StreamRole::Publish) && !grant.publish => {
-                Some(info::RESTRICTED)
-            }
+            Ok(grant) if publishes && !grant.publish => Some(info::RESTRICTED),
+            Ok(grant) if records && !grant.record => Some(info::NO_RECORDING),
             Ok(_) => None,
         }
     }

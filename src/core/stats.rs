@@ -88,6 +88,7 @@ impl Core {
                 rtmp_publishers: self.seats.ingests.len() as u64,
                 rtmp_players: self.seats.player_count() as u64,
                 transcoders: self.seats.converting.len() as u64,
+                recordings: self.recordings.len() as u64,
             },
             rooms,
             turn_us: self.turn_us.clone(),
@@ -205,6 +206,7 @@ impl Core {
         ]
         .into_iter()
         .chain(self.seats.leftovers())
+        .chain(self.recordings.leftovers())
         .filter(|(_, left)| *left > 0)
         .collect()
     }

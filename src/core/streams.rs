@@ -35,6 +35,8 @@ pub(super) struct Asked {
     pub from: SessionRef,
     pub media_session_id: String,
     pub name: String,
+    /// It asks to be recorded.
+    pub record: bool,
 }
 
 /// Why there is no stream.
@@ -102,6 +104,7 @@ impl Core {
                     from,
                     media_session_id: offer.media_session_id,
                     name: offer.name,
+                    record: offer.record,
                 };
                 self.try_open(now, asked, role, &offer.sdp)
             }
@@ -116,6 +119,7 @@ impl Core {
                 media_session_id: media_session_id.clone(),
                 status: StreamStatus::Failed,
                 info: Some(refused.info()),
+                record_name: None,
             },
         };
         self.tell(from, notice, out);
@@ -342,6 +346,7 @@ impl Core {
                 peer,
                 role,
                 live: false,
+                record: asked.record,
                 muted: Muted::default(),
             });
         }
@@ -372,8 +377,9 @@ impl Core {
             media_session_id,
             status: role.ended(),
             info: Some(info::STOPPED_BY_USER),
+            record_name: None,
         };
-        self.tell(from, notice, out);
+        self.tell_when_recorded(from, notice, out);
     }
 
     /// Ends a stream and frees its media. Players of a publication hear that it
@@ -385,6 +391,11 @@ impl Core {
         media_session_id: &str,
         out: &mut Outbox,
     ) -> Option<Stream<SessionRef>> {
+        let stream = self.rooms.get(room)?.roster.stream(media_session_id)?;
+        if stream.role == StreamRole::Publish {
+            // While its packets and clocks are there.
+            self.end_recording(self.turn_at, media_session_id, out);
+        }
         let entry = self.rooms.get_mut(room)?;
         let stream = entry.roster.remove_stream(media_session_id)?;
         entry.published.remove(media_session_id);
@@ -400,6 +411,7 @@ impl Core {
                         media_session_id: id,
                         status: StreamStatus::Stopped,
                         info: Some(info::STOPPED_BY_PUBLISHER),
+                        record_name: None,
                     };
                     self.tell(play.session, notice, out);
                 }
@@ -450,10 +462,14 @@ impl Core {
         let of_rtmp = publication.filter(|publication| publication.peer.is_none());
         let published = of_rtmp.map(|publication| publication.media_session_id.clone());
         let muted = publication.map(|publication| publication.muted.kinds());
+        if stream.role == StreamRole::Publish {
+            self.record_if_wanted(self.turn_at, &room, &id, out);
+        }
         let notice = Notice::StreamStatus {
             media_session_id: id.clone(),
             status: stream.role.begun(),
             info: None,
+            record_name: self.record_name(&id),
         };
         self.tell(stream.session, notice, out);
         if stream.role == StreamRole::Play {
@@ -512,8 +528,9 @@ impl Core {
             media_session_id: id,
             status,
             info: Some(failure.info()),
+            record_name: None,
         };
-        self.tell(stream.session, notice, out);
+        self.tell_when_recorded(stream.session, notice, out);
         let login = stream.login.clone();
         let event = Event::StreamFailed {
             room: room.clone(),

@@ -19,6 +19,7 @@ use tokio::task::unconstrained;
 use super::Engine;
 use super::office::Office;
 use super::post::{Parcel, Post};
+use super::records::files::Files;
 use super::stream::Listener;
 use super::sys::{self, Clock};
 use super::tcp::{CLOSE_GRACE, Hub, TcpEvent};
@@ -44,6 +45,9 @@ const BREATH: Span = Span::from_us(200);
 const STOP_GRACE: Span = Span::from_ms(CLOSE_GRACE.as_millis() as u64);
 /// After that, for the cut operations to complete.
 const CUT_GRACE: Span = Span::from_ms(500);
+/// The same for recordings to be made whole; what is not is repaired at the
+/// next start.
+const WRITE_GRACE: Span = Span::from_secs(10);
 /// Everything of a driver except its machine.
 pub struct Seat {
     pub core: CoreId,
@@ -53,6 +57,7 @@ pub struct Seat {
     pub post: Arc<Post<Mail>>,
     pub office: Office,
     pub worker: Worker,
+    pub files: Files,
     pub clock: Clock,
     /// Datagrams dropped because they were too long to be ours, or had no
     /// usable addresses.
@@ -82,6 +87,8 @@ pub struct Driver<M> {
     wall_clock_told: Time,
     /// When connections are cut; set by the order to stop.
     stop_at: Option<Time>,
+    /// The machine is never called again.
+    panicked: bool,
 }
 
 impl<M: Machine> Driver<M> {
@@ -103,6 +110,7 @@ impl<M: Machine> Driver<M> {
             drops_seen: (Time::ZERO, 0),
             wall_clock_told: Time::ZERO,
             stop_at: None,
+            panicked: false,
             seat,
         })
     }
@@ -116,7 +124,7 @@ impl<M: Machine> Driver<M> {
         }
         let mut panic = None;
         while !self.is_over() {
-            self.wait(panic.is_some()).await;
+            self.wait().await;
             if panic.is_none() {
                 // A panicking machine is never called again, but its core's
                 // operations are brought to an end before unwinding frees
@@ -124,10 +132,11 @@ impl<M: Machine> Driver<M> {
                 panic = catch_unwind(AssertUnwindSafe(|| self.turn())).err();
             }
             if panic.is_some() {
+                self.panicked = true;
                 self.abandon();
             }
         }
-        let idle = self.hub.is_idle();
+        let idle = self.hub.is_idle() && self.seat.files.is_idle();
         match panic {
             Some(panic) => resume_unwind(panic),
             None => idle,
@@ -241,6 +250,10 @@ impl<M: Machine> Driver<M> {
                     response,
                 },
                 Parcel::Certificate(identity) => Input::Certificate(identity),
+                Parcel::File(outcome) => {
+                    let (id, done) = self.seat.files.on_outcome(outcome);
+                    Input::File { id, done }
+                }
                 Parcel::Transcoded(results) => {
                     for result in results {
                         let input = Input::Transcoded(result);
@@ -249,6 +262,10 @@ impl<M: Machine> Driver<M> {
                     continue;
                 }
             };
+            self.machine.handle(now, input, &mut self.outbox);
+        }
+        while let Some((id, done)) = self.seat.files.take() {
+            let input = Input::File { id, done };
             self.machine.handle(now, input, &mut self.outbox);
         }
         let mut left = TURN_MAIL_MAX;
@@ -311,14 +328,17 @@ impl<M: Machine> Driver<M> {
         for job in outbox.transcodes.drain(..) {
             report.transcodes_dropped += u32::from(seat.worker.submit(seat.core, job));
         }
+        for (id, order) in outbox.files.drain(..) {
+            seat.files.submit(id, order);
+        }
         seat.post.deliver(seat.core, &mut outbox.mail);
         seat.office.render(seat.core, &mut outbox.renders);
         seat.office.print(&mut outbox.events);
     }
 
     /// Waits until there is something to do.
-    async fn wait(&mut self, panicked: bool) {
-        let due = self.set_timer(panicked);
+    async fn wait(&mut self) {
+        let due = self.set_timer();
         let slept = Cell::new(false);
         // Unconstrained: the runtime would now and then claim that nothing is
         // ready to make us yield, which `breathe` does better.
@@ -342,6 +362,7 @@ impl<M: Machine> Driver<M> {
     /// Whether any input is ready; every source not ready will wake the task.
     fn poll_inputs(&mut self, cx: &mut Context<'_>) -> bool {
         let mut ready = self.hub.has_events(cx.waker());
+        ready |= self.seat.files.has_outcomes(cx.waker());
         ready |= self.seat.udp.poll_readable(cx).is_ready();
         ready |= poll_and_clear(&self.bell, cx).is_ready();
         ready |= poll_and_clear(&self.timer, cx).is_ready();
@@ -351,11 +372,12 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Arms the timer for the next deadline; `true` if that has passed.
-    fn set_timer(&mut self, panicked: bool) -> bool {
-        let next = (!panicked).then(|| self.machine.next_deadline()).flatten();
+    fn set_timer(&mut self) -> bool {
+        let deadline = || self.machine.next_deadline();
+        let next = (!self.panicked).then(deadline).flatten();
         let backlog = !self.outbox.mail.is_empty() || !self.outbox.renders.is_empty();
         let stop_at = match self.stop_at {
-            Some(at) if at <= self.last => Some(at + CUT_GRACE),
+            Some(at) if at <= self.last => Some(at + self.patience()),
             at => at,
         };
         let next = next.into_iter().chain(stop_at);
@@ -410,7 +432,20 @@ impl<M: Machine> Driver<M> {
     }
 
     fn is_over(&self) -> bool {
+        let is_idle = self.hub.is_idle() && !self.is_writing();
         self.stop_at
-            .is_some_and(|at| self.hub.is_idle() || at + CUT_GRACE <= self.last)
+            .is_some_and(|at| is_idle || at + self.patience() <= self.last)
+    }
+
+    /// From cutting the connections to the end, whatever is not done by then.
+    fn patience(&self) -> Span {
+        match self.is_writing() {
+            true => WRITE_GRACE,
+            false => CUT_GRACE,
+        }
+    }
+
+    fn is_writing(&self) -> bool {
+        !self.panicked && self.machine.is_writing()
     }
 }

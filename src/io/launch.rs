@@ -14,17 +14,19 @@ use super::tls::own;
 use super::tls::pem::PemFiles;
 use super::tls::watch::{News, WATCH_INTERVAL, Watch, Watched};
 use super::{
-    Backend, Bound, Engine, IoSettings, Running, StopError, addresses, certificate, seed, start,
-    unix_us,
+    Backend, Bound, DeskSettings, Engine, IoSettings, Running, StopError, addresses, certificate,
+    seed, start, unix_us,
 };
 use crate::base::hash::keyed_hash;
 use crate::base::time::Time;
+use crate::core::record::RecordRules;
 use crate::core::{Core, CoreId, RateSettings, Rules, Setup, video_codec};
 use crate::ops::access::Access;
-use crate::ops::config::{Config, DtlsVersion, IoBackend};
+use crate::ops::config::{Config, DtlsVersion, IoBackend, RecordAudio, RecordSync, ShiftOrigin};
 use crate::ops::event::Event;
 use crate::proto::dtls::{Identity, MaxVersion};
 use crate::proto::tls;
+use crate::record::writer::Durability;
 use crate::signal::session::KeepAlive;
 use crate::wire::codec::VideoCodec;
 
@@ -75,6 +77,11 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
         bind_ip: config.ip_local,
         media_port_from: config.media_port_from,
         transcode_threads: config.transcode_threads,
+        records: DeskSettings {
+            folder: PathBuf::from(&config.records_dir),
+            min_free_bytes: config.records_min_free_bytes,
+            syncs: config.records_fsync != RecordSync::Never,
+        },
         render: Arc::new(move |render| renderer.answer(render)),
         print,
     };
@@ -195,7 +202,26 @@ fn rules(config: &Config) -> Rules {
         },
         connections_per_address: config.connections_per_address,
         participants_max: config.room_max_participants,
+        record: record_rules(config),
         room_codecs: config.room_video_codecs.clone(),
+    }
+}
+
+/// What the operator has recorded, and how.
+fn record_rules(config: &Config) -> RecordRules {
+    RecordRules {
+        template: config.record_name_template.clone(),
+        all: config.record_streams,
+        all_rtmp: config.record_rtmp_published_streams,
+        aligned: config.enable_empty_shift_writer,
+        origin_is_room: config.empty_shift_origin == ShiftOrigin::Room,
+        shift_max: config.empty_shift_max,
+        as_aac: config.record_audio == RecordAudio::Aac,
+        durability: match config.records_fsync {
+            RecordSync::Never => Durability::Never,
+            RecordSync::Close => Durability::Whole,
+            RecordSync::Fragment => Durability::Fragment,
+        },
     }
 }
 

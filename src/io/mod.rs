@@ -40,6 +40,7 @@
 //!     bind_ip: None,
 //!     media_port_from: 31000,
 //!     transcode_threads: 1,
+//!     records: ringhall::io::DeskSettings::default(),
 //!     render: std::sync::Arc::new(|_| ringhall::core::Rendered::default()),
 //!     print: |event| eprintln!("{event}"),
 //! };
@@ -85,6 +86,7 @@ mod transcode;
 pub mod udp;
 
 pub use office::RenderFn;
+pub use records::desk::DeskSettings;
 pub use running::{Handle, Losses, Running, StopError};
 pub use sockets::PortError;
 
@@ -128,6 +130,8 @@ pub struct IoSettings {
     pub media_port_from: u16,
     /// Threads that convert sound; at least one.
     pub transcode_threads: usize,
+    /// Where recordings go.
+    pub records: DeskSettings,
     /// Turns a snapshot into a complete HTTP response, on a thread of its own.
     pub render: RenderFn,
     /// Prints an event, on a thread of its own.

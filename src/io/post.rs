@@ -11,6 +11,7 @@ use super::sys;
 use crate::base::limits::MAIL_LANE_MAX;
 use crate::core::border::{ConnectionId, CoreId, Rendered};
 use crate::core::transcode::Transcoded;
+use crate::io::records::desk::Outcome;
 use crate::proto::tls;
 
 /// What threads that are no cores hand to one.
@@ -24,6 +25,8 @@ pub enum Parcel {
     Certificate(tls::Identity),
     /// What came of sound to convert.
     Transcoded(Vec<Transcoded>),
+    /// What came of a recording's order.
+    File(Outcome),
 }
 
 /// The boxes of all cores.

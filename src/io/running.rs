@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use super::driver::{Driver, Seat};
 use super::office::Office;
 use super::post::{Parcel, Post};
+use super::records::desk::Desk;
+use super::records::files::Files;
 use super::stream::Listener;
 use super::transcode::{Deliver, Worker};
 use super::udp::{Sockets, Udp};
@@ -26,7 +28,7 @@ use crate::core::mail::Mail;
 use crate::proto::tls;
 
 /// From the order to stop until stuck cores are given up.
-const STOP_MAX: Duration = Duration::from_secs(4);
+const STOP_MAX: Duration = Duration::from_secs(14);
 
 /// Why the server ended other than by being told to.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub struct Running {
     post: Arc<Post<Mail>>,
     office: Option<Office>,
     worker: Option<Worker>,
+    desk: Option<Desk>,
     /// Rung when a core ends.
     ended: Arc<OwnedFd>,
     end: Sender<(u16, Result<(), String>)>,
@@ -116,12 +119,17 @@ impl Running {
         let (threads, cores) = (settings.transcode_threads, bound.media_ports.len());
         let (worker, threads) = Worker::start(threads, cores, &deliver)?;
         clerks.extend(threads);
+        let to = Arc::clone(&post);
+        let deliver = Arc::new(move |core, outcome| to.put_parcel(core, Parcel::File(outcome)));
+        let (desk, thread) = Desk::open(settings.records.clone(), deliver)?;
+        clerks.push(thread);
         let (end, ends) = channel();
         Ok(Running {
             bound: Arc::new(bound),
             post,
             office: Some(office),
             worker: Some(worker),
+            desk: Some(desk),
             ended: Arc::new(sys::eventfd()?),
             end,
             ends,
@@ -166,14 +174,15 @@ impl Running {
         let unusable = Arc::<AtomicU64>::default();
         let sockets = berth.sockets.try_clone()?;
         self.watched.push((Arc::clone(&unusable), sockets));
-        let (Some(office), Some(worker)) = (self.office.clone(), self.worker.clone()) else {
+        let clerks = (self.office.clone(), self.worker.clone(), self.desk.clone());
+        let (Some(office), Some(worker), Some(desk)) = clerks else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let thread = std::thread::Builder::new().name(format!("core {}", berth.core.0));
         let thread = thread.spawn(move || {
             let core = berth.core.0;
             let serving = ready.clone();
-            let clerks = (office, worker);
+            let clerks = (office, worker, desk);
             let run = || run_core(berth, &bound, post, clerks, unusable, &serving, make);
             let result = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(result) => result.map_err(|error| error.to_string()),
@@ -254,6 +263,7 @@ impl Running {
         // terminal is stuck.
         self.office = None;
         self.worker = None;
+        self.desk = None;
         while Instant::now() < deadline && !self.clerks.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -266,7 +276,7 @@ fn run_core<M: Machine + 'static>(
     berth: Berth,
     bound: &Bound,
     post: Arc<Post<Mail>>,
-    (office, worker): (Office, Worker),
+    (office, worker, desk): (Office, Worker, Desk),
     unusable: Arc<AtomicU64>,
     serving: &Sender<Result<(), String>>,
     make: impl FnOnce(CoreId, &Bound) -> M,
@@ -296,6 +306,7 @@ fn run_core<M: Machine + 'static>(
             post,
             office,
             worker,
+            files: Files::new(berth.core, engine, desk),
             clock: berth.clock,
             unusable,
         };

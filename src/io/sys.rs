@@ -1,8 +1,11 @@
 //! The system calls std does not offer, each wrapped once.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Instant;
 
 use tokio::io::Interest;
@@ -251,6 +254,16 @@ pub fn socket_drops(fd: RawFd) -> u32 {
         Ok(_) => words.last().copied().unwrap_or(0),
         Err(_) => 0,
     }
+}
+
+/// Bytes that may still be written to the disk `folder` is on.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let path = CString::new(folder.as_os_str().as_bytes())?;
+    // SAFETY: `statvfs` is plain numbers; all zeroes is one.
+    let mut told: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` ends with a zero, and the kernel fills `told`.
+    check(unsafe { libc::statvfs(path.as_ptr(), &mut told) })?;
+    Ok(told.f_bavail.saturating_mul(told.f_frsize))
 }
 
 /// The CPUs this process may run on.

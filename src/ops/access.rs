@@ -22,6 +22,8 @@ pub struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub publish: bool,
+    /// To have streams recorded.
+    pub record: bool,
     /// From this second since 1970 on, nothing new is allowed; `None`: never.
     pub expires_unix_s: Option<u64>,
 }
@@ -104,6 +106,7 @@ impl Access {
         let Some(secret) = &self.secret else {
             return Ok(Grant {
                 publish: true,
+                record: true,
                 expires_unix_s: None,
             });
         };
@@ -125,6 +128,7 @@ impl Access {
         }
         Ok(Grant {
             publish: allows(&claims, "publish", true)?,
+            record: allows(&claims, "record", false)?,
             expires_unix_s: Some(expires_unix_s),
         })
     }

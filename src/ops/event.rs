@@ -61,6 +61,8 @@ pub enum Event {
         login: String,
         stream: String,
     },
+    /// A recording's file went on.
+    Recording(RecordingNews, RecordingStep),
     /// The files of `tls.cert` and `tls.key` changed and are used from now on.
     CertificateReloaded,
     /// They changed, cannot be used, and the certificate before stays.
@@ -86,6 +88,59 @@ impl fmt::Display for RepublishWish {
             f,
             "republish requested room={room:?} login={login:?} stream={stream:?} codecs={codecs}"
         )
+    }
+}
+
+/// Which recording there is news of; a manifest's has no login and no stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingNews {
+    pub room: String,
+    pub login: String,
+    pub stream: String,
+    pub file: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingStep {
+    Begun,
+    /// It was asked for and is not made.
+    Refused(&'static str),
+    /// It does not go on, though its stream may.
+    Failed(&'static str),
+    /// The file is whole.
+    Whole {
+        size_bytes: u64,
+        duration_ms: u64,
+    },
+    /// The file stays as it is, and is repaired at the next start.
+    Left(&'static str),
+}
+
+impl RecordingNews {
+    fn print(&self, step: RecordingStep, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match step {
+            RecordingStep::Begun => "begun",
+            RecordingStep::Refused(_) => "refused",
+            RecordingStep::Failed(_) => "failed",
+            RecordingStep::Whole { .. } => "whole",
+            RecordingStep::Left(_) => "left unfinished",
+        };
+        let (room, login) = (&self.room, &self.login);
+        let (stream, file) = (&self.stream, &self.file);
+        write!(
+            f,
+            "recording {verb} room={room:?} login={login:?} stream={stream:?} file={file:?}"
+        )?;
+        match step {
+            RecordingStep::Begun => Ok(()),
+            RecordingStep::Refused(why) | RecordingStep::Failed(why) | RecordingStep::Left(why) => {
+                write!(f, " why={why:?}")
+            }
+            RecordingStep::Whole {
+                size_bytes,
+                duration_ms,
+            } => write!(f, " size_bytes={size_bytes} duration_ms={duration_ms}"),
+        }
     }
 }
 
@@ -188,6 +243,7 @@ impl fmt::Display for Event {
                 f,
                 "answered over UDP room={room:?} login={login:?} stream={stream:?}"
             ),
+            Event::Recording(news, step) => news.print(*step, f),
             Event::CertificateReloaded => f.write_str("tls certificate reloaded"),
             Event::CertificateKept { why } => write!(f, "tls certificate kept why={why:?}"),
         }

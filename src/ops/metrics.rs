@@ -53,7 +53,7 @@ type Row = (&'static str, &'static str, u64);
 
 /// Taken apart by name, so that a counter added to the snapshot and forgotten
 /// here does not compile.
-fn counter_rows(counters: &Counters) -> [Row; 10] {
+fn counter_rows(counters: &Counters) -> [Row; 11] {
     let Counters {
         datagrams_received,
         datagrams_sent,
@@ -64,6 +64,7 @@ fn counter_rows(counters: &Counters) -> [Row; 10] {
         catch_up_packets_sent,
         connections_accepted,
         transcoded_frames,
+        recordings_failed,
         turns,
         drops: _,
     } = counters;
@@ -113,11 +114,16 @@ fn counter_rows(counters: &Counters) -> [Row; 10] {
             "Frames of sound converted to another codec.",
             *transcoded_frames,
         ),
+        (
+            "recordings_failed_total",
+            "Recordings that ended before their stream, or whose file is not whole.",
+            *recordings_failed,
+        ),
         ("turns_total", "Turns of the core's loop.", *turns),
     ]
 }
 
-fn gauge_rows(gauges: &Gauges) -> [Row; 13] {
+fn gauge_rows(gauges: &Gauges) -> [Row; 14] {
     let Gauges {
         connections,
         sessions,
@@ -132,6 +138,7 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 13] {
         rtmp_publishers,
         rtmp_players,
         transcoders,
+        recordings,
     } = gauges;
     [
         ("connections", "TCP connections open.", *connections),
@@ -162,6 +169,11 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 13] {
             "transcoders",
             "Streams of sound being converted.",
             *transcoders,
+        ),
+        (
+            "recordings",
+            "Recordings going on, or being made whole.",
+            *recordings,
         ),
     ]
 }
@@ -449,6 +461,7 @@ mod tests {
             &mut counters.catch_up_packets_sent,
             &mut counters.connections_accepted,
             &mut counters.transcoded_frames,
+            &mut counters.recordings_failed,
             &mut counters.turns,
         ];
         for (index, field) in fields.into_iter().enumerate() {
@@ -471,6 +484,7 @@ mod tests {
             rtmp_publishers: 310,
             rtmp_players: 311,
             transcoders: 312,
+            recordings: 313,
         };
         snapshot
     }

@@ -42,6 +42,9 @@ enum Element {
     StreamName,
 }
 
+/// [`Template::usual`].
+const USUAL: &str = "stream-{mediaSessionId}-{login}.mp4";
+
 const ELEMENTS: [(&str, Element); 6] = [
     ("streamName", Element::StreamName),
     ("startTime", Element::StartTime),
@@ -151,6 +154,20 @@ impl Template {
             text: text.to_owned(),
             pieces,
         })
+    }
+
+    /// `stream-{mediaSessionId}-{login}.mp4`, as Web Call Server's.
+    pub fn usual() -> Template {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        Template {
+            text: USUAL.to_owned(),
+            pieces: vec![
+                text("stream-"),
+                Piece::Element(Element::MediaSessionId),
+                text("-"),
+                Piece::Element(Element::Login),
+            ],
+        }
     }
 
     /// As it was written; [`Template::parse`] reads it back.
@@ -277,6 +294,18 @@ pub(super) fn safe_name(before: &str, stem: &str, rest: &str) -> String {
         stem.pop();
     }
     settle(&format!("{before}{stem}")) + rest
+}
+
+/// The name of another recording that would have had this one's: `name` with a
+/// number before its extension.
+pub fn numbered(name: &str, number: usize) -> String {
+    let stem = name.strip_suffix(EXTENSION).unwrap_or(name);
+    let rest = format!("-{number}{EXTENSION}");
+    let mut stem = stem.to_owned();
+    while stem.len() + rest.len() + PART_SUFFIX.len() > RECORD_NAME_MAX_BYTES {
+        stem.pop();
+    }
+    stem + &rest
 }
 
 /// Whether `name` can be of a file in the folder of recordings, and of no other

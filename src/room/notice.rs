@@ -56,6 +56,8 @@ pub enum Notice {
         media_session_id: String,
         status: StreamStatus,
         info: Option<&'static str>,
+        /// The file the stream is recorded to.
+        record_name: Option<String>,
     },
     /// A publisher's mute or data event, under the viewer's own stream id.
     StreamEvent {
@@ -139,6 +141,8 @@ pub mod info {
     pub const LOGIN_IN_USE: &str = "Login is already in use";
     pub const ROOM_FULL: &str = "Room is full";
     pub const RESTRICTED: &str = "Restricted access";
+    pub const NO_RECORDING: &str = "Access token does not allow recording";
+    pub const RECORDING_ENDED: &str = "The recording of this stream ended";
     pub const TOO_MANY_JOINS: &str = "Too many joins from this address";
     pub const TOO_MANY_MESSAGES: &str = "Too many messages";
     pub const STREAM_REMOVED: &str = "Removed by the moderator";

@@ -37,6 +37,8 @@ pub struct Publication {
     pub viewers: Vec<Key<Peer>>,
     /// Players over RTMP get it too.
     pub is_bridged: bool,
+    /// A recording does.
+    pub is_recorded: bool,
     tracks: [Option<UpTrack>; 2],
     feedback: TransportFeedbackRecorder,
     transport_cc: bool,
@@ -125,6 +127,7 @@ impl Publication {
             publisher,
             viewers: Vec::new(),
             is_bridged: false,
+            is_recorded: false,
             feedback: TransportFeedbackRecorder::new(),
             transport_cc: transport_cc(&spec.audio) || transport_cc(&spec.video),
             remb: spec.max_bitrate_kbps.filter(|_| remb).map(RembCap::new),

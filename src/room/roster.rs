@@ -39,6 +39,8 @@ pub struct Stream<S> {
     pub role: StreamRole,
     /// Media can flow.
     pub live: bool,
+    /// It is to be recorded, whatever becomes of others.
+    pub record: bool,
     pub muted: Muted,
 }
 
@@ -335,6 +337,7 @@ mod tests {
             peer: None,
             role,
             live: false,
+            record: false,
             muted: Muted::default(),
         }
     }

@@ -220,6 +220,7 @@ mod tests {
             room: "room".into(),
             sdp: "v=0\r\n".into(),
             over_tcp: false,
+            record: false,
         };
         let stop = ClientMessage::Stop {
             media_session_id: "id".into(),
@@ -233,6 +234,7 @@ mod tests {
                 join("op", "room"),
                 command(RoomCommand::Join {
                     room: "room".into(),
+                    record: false,
                 }),
             ),
             (
@@ -290,6 +292,7 @@ mod tests {
             media_session_id: "id".into(),
             status: StreamStatus::Failed,
             info: Some("why"),
+            record_name: None,
         };
         for (notice, expected) in [
             (

@@ -145,6 +145,7 @@ mod tests {
             operation_id: "op".into(),
             command: RoomCommand::Join {
                 room: "room".into(),
+                record: false,
             },
         };
         assert_eq!(read_call("sendData", &join), Ok(expected));

@@ -61,6 +61,8 @@ pub struct Connection {
 pub enum RoomCommand {
     Join {
         room: String,
+        /// Every stream of the room is to be recorded.
+        record: bool,
     },
     Leave {
         room: String,
@@ -80,6 +82,8 @@ pub struct StreamOffer {
     pub sdp: String,
     /// Media over TCP is wished for.
     pub over_tcp: bool,
+    /// What is published is to be recorded.
+    pub record: bool,
 }
 
 /// What the server says, before a dialect puts it into bytes.
@@ -205,6 +209,7 @@ pub(super) fn command(fields: &Map<String, Value>) -> Result<ClientMessage, Mess
         Some("join") => {
             name_of(option("name"), "join: options.name").map(|room| RoomCommand::Join {
                 room: room.to_string(),
+                record: option("record").is_some_and(is_true),
             })
         }
         Some("leave") => {
@@ -279,12 +284,17 @@ fn offer(fields: &Map<String, Value>) -> Result<StreamOffer, MessageError> {
             room,
             sdp,
             over_tcp: fields.get("transport").and_then(Value::as_str) == Some("TCP"),
+            record: fields.get("record").is_some_and(is_true),
         }),
         Err(info) => Err(MessageError::Stream {
             media_session_id,
             info,
         }),
     }
+}
+
+fn is_true(value: &Value) -> bool {
+    value.as_bool() == Some(true)
 }
 
 fn stream_event(fields: &Map<String, Value>) -> Result<ClientMessage, MessageError> {
@@ -370,7 +380,11 @@ pub fn render(notice: &Notice) -> Frame {
             media_session_id,
             status,
             info,
-        } => stream_status(media_session_id, *status, *info),
+            record_name,
+        } => {
+            let status = stream_object(media_session_id, *status, *info, record_name.as_deref());
+            frame("notifyStreamStatusEvent", json!([status]))
+        }
         Notice::StreamEvent {
             media_session_id,
             kind,
@@ -439,11 +453,23 @@ fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> Frame 
 
 /// `notifyStreamStatusEvent`, also for failures the session itself finds.
 pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<&str>) -> Frame {
+    let status = stream_object(media_session_id, status, info, None);
+    frame("notifyStreamStatusEvent", json!([status]))
+}
+
+fn stream_object(
+    media_session_id: &str,
+    status: StreamStatus,
+    info: Option<&str>,
+    record_name: Option<&str>,
+) -> Value {
     let mut object = json!({"mediaSessionId": media_session_id, "status": status.name()});
-    if let (Some(object), Some(info)) = (object.as_object_mut(), info) {
-        object.insert("info".to_string(), Value::from(info));
+    for (key, text) in [("info", info), ("recordName", record_name)] {
+        if let (Some(object), Some(text)) = (object.as_object_mut(), text) {
+            object.insert(key.to_string(), Value::from(text));
+        }
     }
-    frame("notifyStreamStatusEvent", json!([object]))
+    object
 }
 
 /// A refused room command.
@@ -503,9 +529,59 @@ mod tests {
             operation_id: "op1".into(),
             command: RoomCommand::Join {
                 room: "room-214de5".into(),
+                record: false,
             },
         };
         assert_eq!(parse(text), Ok(expected));
+    }
+
+    #[test]
+    fn recording_is_asked_for_at_the_join_or_with_a_stream() {
+        let join = |record: &str| {
+            let text = format!(
+                r#"{{"message":"sendData","data":[{{"operationId":"op","payload":{{"command":"join","options":{{"name":"r"{record}}}}}}}]}}"#
+            );
+            match parse(&text) {
+                Ok(ClientMessage::Command {
+                    command: RoomCommand::Join { record, .. },
+                    ..
+                }) => record,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(join(r#","record":true"#));
+        for not in [
+            "",
+            r#","record":false"#,
+            r#","record":"true""#,
+            r#","record":1"#,
+        ] {
+            assert!(!join(not), "{not}");
+        }
+        let publish = |record: bool| {
+            let text = format!(
+                r#"{{"message":"publishStream","data":[{{"mediaSessionId":"id","name":"n","sdp":"v=0","record":{record},"custom":{{"name":"r"}}}}]}}"#
+            );
+            match parse(&text) {
+                Ok(ClientMessage::Publish(offer)) => offer.record,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(publish(true) && !publish(false));
+    }
+
+    #[test]
+    fn a_status_names_the_file() {
+        let notice = Notice::StreamStatus {
+            media_session_id: "id".into(),
+            status: StreamStatus::Unpublished,
+            info: None,
+            record_name: Some("stream-id-ann.mp4".into()),
+        };
+        assert_eq!(
+            render(&notice).text(),
+            r#"{"data":[{"mediaSessionId":"id","recordName":"stream-id-ann.mp4","status":"UNPUBLISHED"}],"message":"notifyStreamStatusEvent"}"#
+        );
     }
 
     #[test]

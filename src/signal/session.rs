@@ -21,6 +21,8 @@ pub enum RoomRequest {
         token: String,
         /// The secret of an earlier session, to take its login over.
         presented_token: Option<String>,
+        /// Every stream of the room is to be recorded from now on.
+        record: bool,
     },
     Leave {
         operation_id: String,
@@ -282,7 +284,7 @@ impl Session {
             return;
         };
         let (room, request) = match command {
-            RoomCommand::Join { room } => {
+            RoomCommand::Join { room, record } => {
                 if !self.rooms.contains_key(&room) && self.rooms.len() >= SESSION_ROOMS_MAX {
                     let frame = message::refused(&operation_id, "Too many rooms joined");
                     actions.push(SessionAction::Say(frame));
@@ -294,6 +296,7 @@ impl Session {
                     login,
                     token: self.token.clone(),
                     presented_token: self.presented_token.clone(),
+                    record,
                 };
                 (room, request)
             }

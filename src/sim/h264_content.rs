@@ -2,6 +2,7 @@
 //! do and carry, in digits, what a receiver needs to check them: number, time,
 //! length and whether it is a key frame.
 
+use crate::record::black::h264::BlackH264;
 use crate::wire::flv::AvcConfig;
 
 /// Constrained Baseline, level 3.1.
@@ -10,6 +11,12 @@ pub const SPS: &[u8] = &[
     0x23, 0x50,
 ];
 pub const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+/// Sets of a larger picture, 1,280 by 720.
+pub fn screen_sets() -> [Vec<u8>; 2] {
+    let black = BlackH264::of_size(1_280, 720);
+    [black.sps().to_vec(), black.pps().to_vec()]
+}
 
 /// Unit header, slice header, and the digits: the shortest picture.
 pub const PICTURE_MIN_BYTES: usize = 2 + DIGITS;

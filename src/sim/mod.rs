@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod certificate;
+pub mod disk;
 pub mod egress;
 pub mod encoder;
 pub mod h264_content;

@@ -234,6 +234,13 @@ impl PeerConnection {
         found.map(|known| known.at)
     }
 
+    pub fn publisher_mut(&mut self) -> Option<&mut Publisher> {
+        match &mut self.role {
+            Role::Publisher(publisher) => Some(publisher),
+            Role::Viewer(_) => None,
+        }
+    }
+
     pub fn publisher(&self) -> Option<&Publisher> {
         match &self.role {
             Role::Publisher(publisher) => Some(publisher),

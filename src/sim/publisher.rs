@@ -16,6 +16,11 @@ pub const AUDIO_INTERVAL: Span = Span::from_ms(20);
 /// 30 frames a second.
 pub const VIDEO_INTERVAL: Span = Span::from_us(33_333);
 const REPORT_INTERVAL: Span = Span::from_secs(1);
+/// Between two packets of a browser in which nobody talks (RFC 7587 section
+/// 3.1.3).
+const SILENT_INTERVAL: Span = Span::from_ms(400);
+/// What it says then: 20 ms of which nothing is told.
+const COMFORT_NOISE: &[u8] = &[0x78, 0x00];
 /// Video packets kept for retransmission; libwebrtc keeps 600.
 const KEPT_PACKETS: usize = 1_024;
 /// Bytes of contents before the filler: frame, index, count, key, time.
@@ -36,6 +41,9 @@ pub struct Media {
     pub picture_interval: Span,
     /// Of sound and pictures, where not by chance.
     pub first_timestamps: Option<(u32, u32)>,
+    /// How fast its media clocks run, in millionths too much; its wall clock
+    /// is right.
+    pub clock_ppm: i64,
 }
 
 impl Media {
@@ -45,6 +53,7 @@ impl Media {
         sound_interval: AUDIO_INTERVAL,
         picture_interval: VIDEO_INTERVAL,
         first_timestamps: None,
+        clock_ppm: 0,
     };
     pub const H264: Media = Media {
         h264: true,
@@ -84,6 +93,12 @@ pub struct Publisher {
     pub told: Told,
     /// Packets with a transport-wide number sent.
     pub transport_packets: u64,
+    /// Pictures are made.
+    pub camera_on: bool,
+    /// They are of a screen, and larger.
+    shows_screen: bool,
+    /// Somebody talks; otherwise a packet now and then says that nobody does.
+    pub talks: bool,
     media: Media,
     noise: Noise,
     mid_audio: String,
@@ -148,6 +163,9 @@ impl Publisher {
             audio: Vec::new(),
             told: Told::default(),
             transport_packets: 0,
+            camera_on: true,
+            shows_screen: false,
+            talks: true,
             media,
             noise,
             mid_audio: "0".to_string(),
@@ -177,6 +195,12 @@ impl Publisher {
         self.rtt = rtt.unwrap_or(self.rtt);
     }
 
+    /// From now on it shows its screen, or its camera again.
+    pub fn switch_screen(&mut self, shows_screen: bool) {
+        self.shows_screen = shows_screen;
+        self.key_wanted = true;
+    }
+
     pub fn next_due(&self) -> Option<Time> {
         self.started?;
         [self.audio_due, self.video_due, self.report_due]
@@ -190,12 +214,18 @@ impl Publisher {
             return;
         };
         if now >= self.audio_due {
-            self.audio_due = self.audio_due + self.media.sound_interval;
+            self.audio_due = self.audio_due
+                + match self.talks {
+                    true => self.media.sound_interval,
+                    false => SILENT_INTERVAL,
+                };
             self.send_audio(now, started, clear);
         }
         if now >= self.video_due {
             self.video_due = self.video_due + self.media.picture_interval;
-            self.send_frame(now, started, clear);
+            if self.camera_on {
+                self.send_frame(now, started, clear);
+            }
         }
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;
@@ -206,13 +236,16 @@ impl Publisher {
     fn send_audio(&mut self, now: Time, started: Time, clear: &mut Clear) {
         let id = self.audio.len() as u32;
         self.audio.push(now);
-        let timestamp = self.audio_out.timestamp(now.since(started), 48);
+        let timestamp = self.audio_out.timestamp(self.running(now, started), 48);
         let mut payload = id.to_be_bytes().to_vec();
         payload.extend(now.as_us().to_be_bytes());
         payload.resize(40 + self.noise.below(60) as usize, id as u8);
         if let Some(real) = self.media.sound {
             let packet = real.get(id as usize % real.len().max(1));
             payload = packet.cloned().unwrap_or_default();
+        }
+        if !self.talks {
+            payload = COMFORT_NOISE.to_vec();
         }
         let level = [0x80 | (id % 0x7f) as u8];
         let mid = self.mid_audio.clone();
@@ -242,7 +275,7 @@ impl Publisher {
         }
         let packets = if is_key { 8 } else { 4 } + self.noise.below(3) as u16;
         let id = self.frames.len() as u32;
-        let timestamp = self.video_out.timestamp(now.since(started), 90);
+        let timestamp = self.video_out.timestamp(self.running(now, started), 90);
         self.frames.push(SentFrame {
             id,
             at: now,
@@ -250,7 +283,11 @@ impl Publisher {
             is_key,
         });
         if self.media.h264 {
-            for (payload, marker) in h264_payloads(id, now, is_key, packets) {
+            let sets = match self.shows_screen {
+                true => h264_content::screen_sets(),
+                false => [h264_content::SPS.to_vec(), h264_content::PPS.to_vec()],
+            };
+            for (payload, marker) in h264_payloads(&sets, id, now, is_key, packets) {
                 self.send_video(timestamp, marker, payload, clear);
             }
             return;
@@ -305,6 +342,13 @@ impl Publisher {
         }
     }
 
+    /// What its media clocks say has passed.
+    fn running(&self, now: Time, started: Time) -> Span {
+        let passed = now.since(started);
+        let ahead = passed.as_us() as i64 * self.media.clock_ppm / 1_000_000;
+        Span::from_us(passed.as_us().saturating_add_signed(ahead))
+    }
+
     /// RFC 4588 section 4; like libwebrtc not twice within a round trip.
     fn resend(&mut self, now: Time, sequence: u16, clear: &mut Clear) {
         let rtt = self.rtt;
@@ -345,7 +389,7 @@ impl Publisher {
             let info = SenderInfo {
                 ssrc,
                 ntp: wall,
-                rtp_timestamp: outgoing.timestamp(now.since(started), units_per_ms),
+                rtp_timestamp: outgoing.timestamp(self.running(now, started), units_per_ms),
                 packet_count: outgoing.packets,
                 octet_count: outgoing.octets,
             };
@@ -453,11 +497,17 @@ fn vp8_head(frame: u32, index: u16, is_key: bool) -> Vec<u8> {
 
 /// A picture in `packets` packets, and which of them ends it: parameter sets
 /// together before a key frame, then fragments (RFC 6184 sections 5.7.1, 5.8).
-fn h264_payloads(id: u32, now: Time, is_key: bool, packets: u16) -> Vec<(Vec<u8>, bool)> {
+fn h264_payloads(
+    parameter_sets: &[Vec<u8>],
+    id: u32,
+    now: Time,
+    is_key: bool,
+    packets: u16,
+) -> Vec<(Vec<u8>, bool)> {
     let mut payloads = Vec::new();
     if is_key {
         let mut sets = vec![0x78];
-        for set in [h264_content::SPS, h264_content::PPS] {
+        for set in parameter_sets {
             sets.extend((set.len() as u16).to_be_bytes());
             sets.extend(set);
         }

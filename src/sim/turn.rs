@@ -14,6 +14,7 @@ use crate::core::border::{
 use crate::core::mail::Mail;
 use crate::core::transcode::{Transcoded, Transcoders};
 use crate::core::{Core, Setup};
+use crate::record::order::{FileOrder, RecordingId};
 use crate::sim::peer_connection::{PeerConnection, Role, Turn};
 use crate::sim::trace::Kind;
 use crate::sim::world::{FIRST_MEDIA_PORT, SERVER, TCP_DELAY, TRAIN_SLOTS, World};
@@ -48,6 +49,7 @@ pub(super) enum What {
     Mail(usize, CoreId, Mail),
     RtmpTimer(usize),
     Transcoded(usize, Transcoded),
+    File(usize, RecordingId, FileOrder),
     Drained(usize, ConnectionId),
     Accepted(usize, ConnectionId, SocketAddr, Door),
     BytesToCore(usize, ConnectionId, Vec<u8>),
@@ -114,6 +116,10 @@ impl World {
             What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
             What::RtmpTimer(number) => self.wake_rtmp_peer(number),
             What::Transcoded(core, done) => self.input(core, Input::Transcoded(done)),
+            What::File(core, id, order) => {
+                let done = self.disk.carry_out(CoreId(core as u16), id, order);
+                self.input(core, Input::File { id, done });
+            }
             What::Drained(core, connection) => self.input(core, Input::Drained { connection }),
             What::Accepted(core, connection, peer, door) => {
                 self.input(
@@ -251,6 +257,7 @@ impl World {
         let closes = std::mem::take(&mut out.closes);
         let mail = std::mem::take(&mut out.mail);
         let events = std::mem::take(&mut out.events);
+        let files = std::mem::take(&mut out.files);
         // Nobody here asks for pages of operators.
         out.renders.clear();
         for (id, bytes) in writes {
@@ -271,6 +278,10 @@ impl World {
         }
         for done in done {
             self.schedule(now + TRANSCODE_DELAY, What::Transcoded(core, done));
+        }
+        for (id, order) in files {
+            let at = now + self.disk.faults.delay;
+            self.schedule(at, What::File(core, id, order));
         }
         for id in closes {
             self.schedule(now + TCP_DELAY, What::ClosedAtBrowser(id));

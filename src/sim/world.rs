@@ -12,6 +12,7 @@ use crate::base::snapshot::ServerSnapshot;
 use crate::base::time::{Span, Time};
 use crate::base::trains::Train;
 use crate::core::border::{CloseCause, ConnectionId, CoreId, Door, Machine, Outbox, Path};
+use crate::core::record::RecordRules;
 use crate::core::{Core, Rules, Setup};
 use crate::ops::access::Access;
 use crate::ops::event::Event;
@@ -19,6 +20,7 @@ use crate::proto::dtls::{Identity, MaxVersion};
 use crate::signal::session::KeepAlive;
 use crate::sim::browser::{Browser, Plan, Workshop, new_address};
 use crate::sim::certificate::{CERTIFICATE_DER, PRIVATE_KEY_DER};
+use crate::sim::disk::Disk;
 use crate::sim::net::{Fault, FaultCounts, Faults, Net};
 use crate::sim::rtmp_peer::RtmpPeer;
 use crate::sim::trace::Trace;
@@ -47,6 +49,12 @@ pub struct Options {
     pub down: Faults,
     /// What access tokens are signed with; without, everybody may enter.
     pub secret: Option<&'static [u8]>,
+    /// Recordings of a room begin and end together.
+    pub aligned: bool,
+    /// Every stream is recorded.
+    pub record_all: bool,
+    /// Opus is recorded as AAC.
+    pub record_aac: bool,
 }
 
 impl Options {
@@ -60,6 +68,9 @@ impl Options {
             up: Faults::clean(Span::from_ms(25)),
             down: Faults::clean(Span::from_ms(25)),
             secret: None,
+            aligned: false,
+            record_all: false,
+            record_aac: false,
         }
     }
 }
@@ -78,6 +89,7 @@ pub struct World {
     pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
     pub(super) scheduled: u64,
     pub(super) net: Net,
+    pub disk: Disk,
     pub(super) trace: Trace,
     pub(super) shop: Workshop,
     pub(super) noise: Noise,
@@ -128,6 +140,7 @@ impl World {
             queue: BinaryHeap::new(),
             scheduled: 0,
             net: Net::new(noise.next_u64()),
+            disk: Disk::new(options.seed),
             trace: Trace::new(),
             shop,
             noise,
@@ -310,6 +323,17 @@ impl World {
         }
     }
 
+    /// The machine goes down this instant: what is on its way to the disk gets
+    /// there in part.
+    pub fn kill(mut self) -> Disk {
+        while let Some(Reverse(next)) = self.queue.pop() {
+            if let What::File(core, id, order) = next.what {
+                self.disk.tear(CoreId(core as u16), id, order);
+            }
+        }
+        self.disk
+    }
+
     pub fn core_count(&self) -> usize {
         self.cores.len()
     }
@@ -381,6 +405,12 @@ fn setup(
         tls: None,
         rules: Rules {
             access: options.secret.map_or(Access::open(), Access::with_secret),
+            record: RecordRules {
+                aligned: options.aligned,
+                all: options.record_all,
+                as_aac: options.record_aac,
+                ..RecordRules::default()
+            },
             ..Rules::default()
         },
         keep_alive: KeepAlive {

@@ -15,7 +15,7 @@ use ringhall::core::border::{
     Rendered, TurnReport,
 };
 use ringhall::core::trains::TrainCursor;
-use ringhall::io::{Backend, IoSettings, Running, start};
+use ringhall::io::{Backend, DeskSettings, IoSettings, Running, start};
 use ringhall::ops::event::Event;
 
 pub const BOTH: [Backend; 2] = [Backend::Uring, Backend::Mmsg];
@@ -168,7 +168,10 @@ impl Machine for StandIn {
             Input::Certificate(_) => {
                 self.seen.certificates_by_core[usize::from(self.core.0)].fetch_add(1, SeqCst);
             }
-            Input::Mail { .. } | Input::WallClock { .. } | Input::Transcoded(_) => {}
+            Input::Mail { .. }
+            | Input::WallClock { .. }
+            | Input::Transcoded(_)
+            | Input::File { .. } => {}
             Input::Rendered {
                 connection,
                 response,
@@ -221,6 +224,7 @@ pub fn settings(backend: Backend, cores: usize) -> IoSettings {
         rtmp_port: None,
         rtmps_port: None,
         transcode_threads: 1,
+        records: DeskSettings::default(),
         bind_ip: None,
         media_port_from: 0,
         render: Arc::new(|render| Rendered {

@@ -128,7 +128,7 @@ impl Core {
             .push(TranscodeJob::Frame { id, ticks, bytes });
     }
 
-    fn open_conversion(
+    pub(in crate::core) fn open_conversion(
         &mut self,
         whose: Converting,
         source: AudioSource,
@@ -162,6 +162,12 @@ impl Core {
                 flv::write_aac_frame(&mut body, &bytes);
                 let ms = ticks / OPUS_TICKS_PER_MS;
                 self.feed_aac(key, TagKind::Audio, Some(ms), body, out);
+            }
+            (Some(Converting::Recording(key)), done) => {
+                if let Transcoded::Failed { id, .. } = &done {
+                    self.seats.converting.remove(id);
+                }
+                self.record_converted(now, key, done, out);
             }
             (Some(whose), Transcoded::Failed { id, why }) => {
                 self.seats.converting.remove(&id);
@@ -209,6 +215,7 @@ impl Core {
                 return self.advise_everybody(now, key, advice, out);
             }
             Converting::Feed(key) => key,
+            Converting::Recording(_) => return,
         };
         let Some(seat) = self.seats.feeds.get_mut(key) else {
             return;
@@ -227,7 +234,11 @@ impl Core {
         }
     }
 
-    pub(super) fn stop_converting(&mut self, conversion: Option<TranscodeId>, out: &mut Outbox) {
+    pub(in crate::core) fn stop_converting(
+        &mut self,
+        conversion: Option<TranscodeId>,
+        out: &mut Outbox,
+    ) {
         if let Some(id) = conversion {
             self.seats.converting.remove(&id);
             out.transcodes.push(TranscodeJob::Close { id });

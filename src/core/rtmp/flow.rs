@@ -49,6 +49,7 @@ impl Core {
         };
         let feed = seat.feed;
         if let Some(tag) = tag {
+            self.record_message(now, key, &tag, out);
             self.feed_tag(feed, tag, out);
         }
         self.go_live(now, key, out);

@@ -89,7 +89,7 @@ impl Core {
         let Some(login) = publish.joins_as.clone() else {
             let login = self.login_of(&publish.room, from);
             let login = login.ok_or(info::NOT_A_MEMBER)?;
-            return self.open_ingest(now, from, login, publish);
+            return self.open_ingest(now, from, login, publish, out);
         };
         if let Some(holder) = self.holder_of(&publish) {
             return self.take_over(now, holder, from, publish, out);
@@ -100,13 +100,13 @@ impl Core {
         if let Some(why) = self.join(now, &room, from, &login, token, None, out) {
             return Err(why.into());
         }
-        match self.open_ingest(now, from, login.clone(), publish) {
+        match self.open_ingest(now, from, login.clone(), publish, out) {
             Ok(reply) => {
                 self.welcome(&room, from, login, out);
                 Ok(reply)
             }
             Err(refusal) => {
-                self.withdraw(&room, &login);
+                self.withdraw(&room, &login, out);
                 Err(refusal)
             }
         }
@@ -118,6 +118,7 @@ impl Core {
         from: SessionRef,
         login: String,
         publish: Publish,
+        out: &mut Outbox,
     ) -> Result<Reply, Refusal> {
         let id = publish.media_session_id;
         let room = self.rooms.get(&publish.room).ok_or(info::NOT_A_MEMBER)?;
@@ -173,8 +174,10 @@ impl Core {
             from,
             media_session_id: id.clone(),
             name: publish.stream,
+            record: false,
         };
         self.add_stream(asked, None, role);
+        self.record_if_wanted(now, &room_name, &id, out);
         Ok(self.granted(key, room_name, id))
     }
 

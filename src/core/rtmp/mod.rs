@@ -24,7 +24,7 @@ mod players;
 mod seats;
 
 pub(super) use line::RtmpEnd;
-pub(super) use seats::{IngestSeat, Seats};
+pub(super) use seats::{Converting, IngestSeat, Pace, Seats};
 
 use bytes::Bytes;
 

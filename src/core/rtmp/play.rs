@@ -102,6 +102,7 @@ impl Core {
             from,
             media_session_id: id,
             name,
+            record: false,
         };
         self.add_stream(asked, None, role);
         Ok(feed)

@@ -7,6 +7,7 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::{Ntp, Span, Time};
 use crate::core::border::{ConnectionId, CoreId};
 use crate::core::mail::SessionRef;
+use crate::core::record;
 use crate::core::rtmp::{FeedRef, OPUS_TICKS_PER_MS};
 use crate::core::transcode::TranscodeId;
 use crate::room::publication::Publication;
@@ -41,6 +42,8 @@ pub(in crate::core) enum Converting {
     Ingest(Key<IngestSeat>),
     /// For players that do not take Opus.
     Feed(Key<FeedSeat>),
+    /// For a file.
+    Recording(Key<record::Seat>),
 }
 
 /// A publisher over RTMP, at its room's home core.

@@ -143,6 +143,7 @@ impl Core {
             login: login.clone(),
             from,
             media_session_id: opening.media_session_id,
+            record: false,
         };
         match self.try_open(now, asked, StreamRole::Publish, offer) {
             Ok(answer) => {
@@ -150,7 +151,7 @@ impl Core {
                 Ok(answer)
             }
             Err(refused) => {
-                self.withdraw(&room, &login);
+                self.withdraw(&room, &login, out);
                 Err(refused)
             }
         }
@@ -169,6 +170,7 @@ impl Core {
             login: opening.media_session_id.clone(),
             from: opening.from,
             media_session_id: opening.media_session_id,
+            record: false,
         };
         self.try_open(now, asked, StreamRole::Play, offer)
     }

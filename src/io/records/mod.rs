@@ -1,7 +1,10 @@
 //! The folder of recordings: what is served of it, and what lies in it.
 
+pub mod desk;
+pub mod files;
 mod list;
 mod serve;
+mod store;
 
 use std::path::{Path, PathBuf};
 

@@ -79,6 +79,7 @@ fn judge(token: &str) -> Result<Grant, Denial> {
 fn without_a_secret_everything_is_granted() {
     let all = Grant {
         publish: true,
+        record: true,
         expires_unix_s: None,
     };
     for token in [None, Some(""), Some("nonsense")] {
@@ -91,6 +92,11 @@ fn without_a_secret_everything_is_granted() {
 fn a_good_token_grants_its_claims() {
     let granted = judge(&token(&good())).unwrap();
     assert!(granted.publish);
+    assert!(
+        !granted.record,
+        "taking up the disk is granted, not assumed"
+    );
+    assert!(judge(&but("record", json!(true))).unwrap().record);
     assert_eq!(granted.expires_unix_s, Some(NOW + 60));
     assert!(!judge(&but("publish", json!(false))).unwrap().publish);
     assert!(judge(&but("anything", json!({"else": [1]}))).is_ok());

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::rooms;
-use super::{Config, DtlsVersion, IoBackend, VideoCodecName};
+use super::{Config, DtlsVersion, IoBackend, RecordAudio, RecordSync, ShiftOrigin, VideoCodecName};
 use crate::base::limits::{
     ADMIN_TOKEN_MIN_CHARS, AUTH_SECRET_MIN_BYTES, CONFIG_ADDRESSES_MAX, CONFIG_CORES_MAX,
     CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX, TRANSCODE_THREADS_MAX,
@@ -146,6 +146,75 @@ pub static KEYS: &[Key] = &[
             Some(())
         },
         get: |config| config.record_name_template.text().to_owned(),
+    },
+    Key {
+        name: "record_streams",
+        default: "false",
+        accepts: "true or false",
+        doc: "Record every stream, whoever asks and however it is published.",
+        set: |config, text| flag(text).map(|on| config.record_streams = on),
+        get: |config| config.record_streams.to_string(),
+    },
+    Key {
+        name: "record_rtmp_published_streams",
+        default: "false",
+        accepts: "true or false",
+        doc: "Record every stream published over RTMP.",
+        set: |config, text| flag(text).map(|on| config.record_rtmp_published_streams = on),
+        get: |config| config.record_rtmp_published_streams.to_string(),
+    },
+    Key {
+        name: "record_audio",
+        default: "as_is",
+        accepts: "as_is or aac",
+        doc: "Sound of recordings: as it arrives, or Opus converted to AAC for players that do not know it.",
+        set: |config, text| named(&RECORD_AUDIOS, text).map(|audio| config.record_audio = audio),
+        get: |config| name_of(&RECORD_AUDIOS, config.record_audio),
+    },
+    Key {
+        name: "records.min_free_bytes",
+        default: "268435456",
+        accepts: "0 to 1000000000000000",
+        doc: "Recordings end when the disk of records_dir has less free than this.",
+        set: |config, text| {
+            number(text, 0..=1_000_000_000_000_000)
+                .map(|bytes| config.records_min_free_bytes = bytes)
+        },
+        get: |config| config.records_min_free_bytes.to_string(),
+    },
+    Key {
+        name: "records.fsync",
+        default: "close",
+        accepts: "never, close or fragment",
+        doc: "When recordings are forced onto the medium: when the system likes, when a file is made whole, or with each second of it too.",
+        set: |config, text| named(&RECORD_SYNCS, text).map(|sync| config.records_fsync = sync),
+        get: |config| name_of(&RECORD_SYNCS, config.records_fsync),
+    },
+    Key {
+        name: "enable_empty_shift_writer",
+        default: "false",
+        accepts: "true or false",
+        doc: "Begin and end all recordings of a room at the same instant: black picture and silence before and after each stream.",
+        set: |config, text| flag(text).map(|on| config.enable_empty_shift_writer = on),
+        get: |config| config.enable_empty_shift_writer.to_string(),
+    },
+    Key {
+        name: "empty_shift_origin",
+        default: "stream",
+        accepts: "stream or room",
+        doc: "That instant: when the first recorded stream begins, or when the room was made.",
+        set: |config, text| {
+            named(&SHIFT_ORIGINS, text).map(|origin| config.empty_shift_origin = origin)
+        },
+        get: |config| name_of(&SHIFT_ORIGINS, config.empty_shift_origin),
+    },
+    Key {
+        name: "empty_shift_max",
+        default: "6h",
+        accepts: "whole seconds, minutes or hours like 90s, 30m or 6h, at most 24h",
+        doc: "A stream that begins later than this after that instant gets no black picture and silence before it.",
+        set: |config, text| duration(text).map(|span| config.empty_shift_max = span),
+        get: |config| duration_text(config.empty_shift_max),
     },
     Key {
         name: "media_port_from",
@@ -318,6 +387,18 @@ pub(super) const SECRET_KEYS: [&str; 2] = ["auth.secret", "admin.token"];
 /// Its values are refused with the reason.
 pub(super) const RECORD_NAME_TEMPLATE: &str = "record_name_template";
 
+const RECORD_AUDIOS: [(&str, RecordAudio); 2] =
+    [("as_is", RecordAudio::AsIs), ("aac", RecordAudio::Aac)];
+
+const RECORD_SYNCS: [(&str, RecordSync); 3] = [
+    ("never", RecordSync::Never),
+    ("close", RecordSync::Close),
+    ("fragment", RecordSync::Fragment),
+];
+
+const SHIFT_ORIGINS: [(&str, ShiftOrigin); 2] =
+    [("stream", ShiftOrigin::Stream), ("room", ShiftOrigin::Room)];
+
 const IO_BACKENDS: [(&str, IoBackend); 3] = [
     ("auto", IoBackend::Auto),
     ("uring", IoBackend::Uring),
@@ -349,6 +430,37 @@ fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Opti
 
 /// Says that there shall be none.
 const OFF: &str = "off";
+
+fn flag(text: &str) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Of the units that texts may have, the largest first.
+const DURATION_UNITS: [(char, u64); 3] = [('h', 3_600), ('m', 60), ('s', 1)];
+const DURATION_MAX_S: u64 = 24 * 3_600;
+
+fn duration(text: &str) -> Option<Span> {
+    let unit = DURATION_UNITS
+        .iter()
+        .find(|(unit, _)| text.ends_with(*unit));
+    let (unit, seconds) = unit?;
+    let count: u64 = number(text.strip_suffix(*unit)?, 0..=DURATION_MAX_S)?;
+    let span_s = count.checked_mul(*seconds)?;
+    (span_s <= DURATION_MAX_S).then(|| Span::from_secs(span_s))
+}
+
+fn duration_text(span: Span) -> String {
+    let span_s = span.as_us() / 1_000_000;
+    let whole = |(_, seconds): &&(char, u64)| span_s >= *seconds && span_s.is_multiple_of(*seconds);
+    match DURATION_UNITS.iter().find(whole) {
+        Some((unit, seconds)) => format!("{}{unit}", span_s / seconds),
+        None => format!("{span_s}s"),
+    }
+}
 
 fn port_or_off(text: &str) -> Option<Option<u16>> {
     match text {

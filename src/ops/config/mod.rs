@@ -48,6 +48,15 @@ pub struct Config {
     /// Folder of recordings; made when needed.
     pub records_dir: String,
     pub record_name_template: Template,
+    pub record_streams: bool,
+    pub record_rtmp_published_streams: bool,
+    pub record_audio: RecordAudio,
+    pub records_min_free_bytes: u64,
+    pub records_fsync: RecordSync,
+    pub enable_empty_shift_writer: bool,
+    pub empty_shift_origin: ShiftOrigin,
+    /// Whole seconds.
+    pub empty_shift_max: Span,
     pub media_port_from: u16,
     /// Addresses to advertise; empty: those of all interfaces, and loopback.
     pub ip: Vec<IpAddr>,
@@ -83,6 +92,33 @@ pub struct Config {
     pub room_max_participants: usize,
     /// Each pattern once; see [`codecs_for`].
     pub room_video_codecs: Vec<RoomCodecs>,
+}
+
+/// Which codec the sound of recordings has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordAudio {
+    /// The one it arrives in.
+    AsIs,
+    Aac,
+}
+
+/// When recordings are forced onto the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordSync {
+    Never,
+    /// When a file is made whole.
+    Close,
+    /// And after each fragment.
+    Fragment,
+}
+
+/// Where the recordings of a room begin, when they are aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShiftOrigin {
+    /// With the first of them.
+    Stream,
+    /// When the room was made.
+    Room,
 }
 
 /// What moves bytes between the kernel and the cores.
@@ -127,6 +163,14 @@ impl Default for Config {
             client2_dir: String::new(),
             records_dir: String::new(),
             record_name_template: Template::default(),
+            record_streams: false,
+            record_rtmp_published_streams: false,
+            record_audio: RecordAudio::AsIs,
+            records_min_free_bytes: 0,
+            records_fsync: RecordSync::Close,
+            enable_empty_shift_writer: false,
+            empty_shift_origin: ShiftOrigin::Stream,
+            empty_shift_max: Span::ZERO,
             media_port_from: 0,
             ip: Vec::new(),
             ip_local: None,

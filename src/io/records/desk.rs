@@ -1,0 +1,345 @@
+//! The thread that does with recordings' files what takes its time: making
+//! them, their heads and tails, making them whole; and, where a core has no
+//! io_uring, their writes. A core never waits for it. Each recording has one
+//! order here at most, so that what waits is bounded by their number.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::store::{FileStore, fault_of};
+use crate::core::border::CoreId;
+use crate::io::sys;
+use crate::ops::record_name::{PART_SUFFIX, numbered};
+use crate::record::order::{Begin, Extend, FileDone, FileOrder, RecordingId, finish};
+use crate::record::store::FileFault;
+
+/// How often the disk is asked how much space it has, while something is
+/// written.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Names tried for a file whose own is taken.
+const NAMES_MAX: u32 = 1_000;
+
+/// What the operator wants of files.
+#[derive(Clone, Debug)]
+pub struct DeskSettings {
+    /// The folder of recordings; made for the first of them.
+    pub folder: PathBuf,
+    /// Nothing is recorded while the disk has less free.
+    pub min_free_bytes: u64,
+    /// Files are forced onto the medium when they are made whole.
+    pub syncs: bool,
+}
+
+impl Default for DeskSettings {
+    fn default() -> Self {
+        DeskSettings {
+            folder: PathBuf::from("records"),
+            min_free_bytes: 0,
+            syncs: true,
+        }
+    }
+}
+
+/// What came of an order, and of a beginning the open file.
+pub struct Outcome {
+    pub id: RecordingId,
+    pub done: FileDone,
+    pub opened: Option<File>,
+}
+
+/// Takes an outcome to the core that ordered, and wakes it.
+pub type Deliver = Arc<dyn Fn(CoreId, Outcome) + Send + Sync>;
+
+/// A core's way to the thread, which ends when the last one is gone and
+/// everything is done.
+#[derive(Clone)]
+pub struct Desk {
+    shared: Arc<Handle>,
+}
+
+/// Closed when the last [`Desk`] drops it.
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    filled: Condvar,
+    is_full: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    orders: VecDeque<(CoreId, RecordingId, FileOrder)>,
+    closed: bool,
+}
+
+impl Desk {
+    pub fn open(settings: DeskSettings, deliver: Deliver) -> io::Result<(Self, JoinHandle<()>)> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            is_full: AtomicBool::new(false),
+        });
+        let clerk = Clerk {
+            settings,
+            shared: Arc::clone(&shared),
+            deliver,
+            open: HashMap::new(),
+            asked: None,
+        };
+        let builder = std::thread::Builder::new().name("records".to_string());
+        let thread = builder.spawn(move || clerk.work())?;
+        let shared = Arc::new(Handle(shared));
+        Ok((Desk { shared }, thread))
+    }
+
+    pub fn submit(&self, core: CoreId, id: RecordingId, order: FileOrder) {
+        let shared = &self.shared.0;
+        shared.lock().orders.push_back((core, id, order));
+        shared.filled.notify_one();
+    }
+
+    /// Whether the disk has too little space for more.
+    pub fn is_full(&self) -> bool {
+        self.shared.0.is_full.load(Relaxed)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.filled.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's own.
+struct Clerk {
+    settings: DeskSettings,
+    shared: Arc<Shared>,
+    deliver: Deliver,
+    /// Files not whole yet, by whose they are: the name they will have, and
+    /// the file.
+    open: HashMap<(CoreId, RecordingId), (String, File)>,
+    /// When the disk was last asked for its space.
+    asked: Option<Instant>,
+}
+
+impl Clerk {
+    fn work(mut self) {
+        while let Some((core, id, order)) = self.take() {
+            let outcome = self.carry_out(core, id, order);
+            (self.deliver)(core, outcome);
+        }
+    }
+
+    /// The next order; in between the disk is looked at. `None`: there will be
+    /// none.
+    fn take(&mut self) -> Option<(CoreId, RecordingId, FileOrder)> {
+        loop {
+            self.ask_for_space();
+            let state = self.shared.lock();
+            let is_idle = |state: &mut State| state.orders.is_empty() && !state.closed;
+            let wait = &self.shared.filled;
+            let (mut state, timeout) = match self.open.is_empty() {
+                true => {
+                    let state = wait.wait_while(state, is_idle);
+                    (state.unwrap_or_else(PoisonError::into_inner), false)
+                }
+                false => {
+                    let waited = wait.wait_timeout_while(state, SPACE_INTERVAL, is_idle);
+                    let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    (state, timeout.timed_out())
+                }
+            };
+            match state.orders.pop_front() {
+                Some(order) => return Some(order),
+                None if timeout => {}
+                None if state.closed => return None,
+                None => {}
+            }
+        }
+    }
+
+    fn ask_for_space(&mut self) {
+        let is_soon = |at: Instant| at.elapsed() < SPACE_INTERVAL;
+        if self.open.is_empty() || self.asked.is_some_and(is_soon) {
+            return;
+        }
+        self.measure_space();
+    }
+
+    fn measure_space(&mut self) {
+        self.asked = Some(Instant::now());
+        let free = sys::free_bytes(&self.settings.folder);
+        // A disk that does not tell is one that says so when it is full.
+        let is_full = free.is_ok_and(|free| free < self.settings.min_free_bytes);
+        self.shared.is_full.store(is_full, Relaxed);
+    }
+
+    fn carry_out(&mut self, core: CoreId, id: RecordingId, order: FileOrder) -> Outcome {
+        let mut opened = None;
+        let done = match order {
+            FileOrder::Begin(begin) => match self.begin(&begin) {
+                Ok((done, name, file)) => {
+                    opened = file.try_clone().ok();
+                    self.open.insert((core, id), (name, file));
+                    done
+                }
+                Err(fault) => failed(fault),
+            },
+            FileOrder::Write { offset, bytes } => self.write((core, id), offset, &bytes),
+            FileOrder::Sync => match self.open.get(&(core, id)) {
+                Some((_, file)) => match file.sync_data() {
+                    Ok(()) => FileDone::Synced,
+                    Err(error) => failed(fault_of(&error)),
+                },
+                None => failed(FileFault::Missing),
+            },
+            FileOrder::Finish => self.finish((core, id)),
+            FileOrder::Extend(extend) => self.extend(&extend),
+            FileOrder::Note { name, text } => match self.note(&name, &text) {
+                Ok(()) => FileDone::Noted,
+                Err(error) => failed(fault_of(&error)),
+            },
+        };
+        Outcome { id, done, opened }
+    }
+
+    fn begin(&mut self, begin: &Begin) -> Result<(FileDone, String, File), FileFault> {
+        let folder = &self.settings.folder;
+        fs::create_dir_all(folder).map_err(|error| fault_of(&error))?;
+        self.measure_space();
+        if self.shared.is_full.load(Relaxed) {
+            return Err(FileFault::NoSpace);
+        }
+        let (number, name, file) = self.make(&begin.name)?;
+        let mut store = FileStore::new(file, false);
+        match begin.write(&mut store) {
+            Ok(len_bytes) => Ok((
+                FileDone::Begun { len_bytes, number },
+                name,
+                store.into_file(),
+            )),
+            Err(fault) => {
+                // Nothing of a stream is in it yet.
+                let _ = fs::remove_file(self.part(&name));
+                Err(fault)
+            }
+        }
+    }
+
+    /// Makes a file no other has the name of, whole or not.
+    fn make(&self, wanted: &str) -> Result<(u32, String, File), FileFault> {
+        for number in 1..=NAMES_MAX {
+            let name = match number {
+                1 => wanted.to_string(),
+                _ => numbered(wanted, number as usize),
+            };
+            if self.whole(&name).exists() {
+                continue;
+            }
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create_new(true);
+            match options.open(self.part(&name)) {
+                Ok(file) => return Ok((number, name, file)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(fault_of(&error)),
+            }
+        }
+        Err(FileFault::Exists)
+    }
+
+    fn write(&self, whose: (CoreId, RecordingId), offset: u64, bytes: &[u8]) -> FileDone {
+        if self.shared.is_full.load(Relaxed) {
+            return failed(FileFault::NoSpace);
+        }
+        let Some((_, file)) = self.open.get(&whose) else {
+            return failed(FileFault::Missing);
+        };
+        written(file.write_at(bytes, offset))
+    }
+
+    fn finish(&mut self, whose: (CoreId, RecordingId)) -> FileDone {
+        let Some((name, file)) = self.open.remove(&whose) else {
+            return failed(FileFault::Missing);
+        };
+        let mut store = FileStore::new(file, self.settings.syncs);
+        let finished = match finish(&mut store) {
+            Ok(finished) => finished,
+            Err(error) => return FileDone::Failed(error.info()),
+        };
+        match self.rename(&self.part(&name), &self.whole(&name)) {
+            Ok(()) => FileDone::Whole(finished),
+            Err(error) => failed(fault_of(&error)),
+        }
+    }
+
+    fn extend(&self, extend: &Extend) -> FileDone {
+        let mut options = OpenOptions::new();
+        let opened = options
+            .read(true)
+            .write(true)
+            .open(self.whole(&extend.name));
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => return failed(fault_of(&error)),
+        };
+        match extend.write(&mut FileStore::new(file, self.settings.syncs)) {
+            Ok(finished) => FileDone::Whole(finished),
+            Err(error) => FileDone::Failed(error.info()),
+        }
+    }
+
+    /// The old text stays until the new one is there.
+    fn note(&self, name: &str, text: &str) -> io::Result<()> {
+        let part = self.part(name);
+        fs::write(&part, text)?;
+        if self.settings.syncs {
+            File::open(&part)?.sync_data()?;
+        }
+        self.rename(&part, &self.whole(name))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        if self.settings.syncs {
+            File::open(&self.settings.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn whole(&self, name: &str) -> PathBuf {
+        self.settings.folder.join(name)
+    }
+
+    fn part(&self, name: &str) -> PathBuf {
+        self.settings.folder.join(format!("{name}{PART_SUFFIX}"))
+    }
+}
+
+/// What a write of the system came to; nothing written of something is a full
+/// disk's way to say so.
+pub fn written(result: io::Result<usize>) -> FileDone {
+    match result {
+        Ok(0) => failed(FileFault::NoSpace),
+        Ok(bytes) => FileDone::Written { bytes },
+        Err(error) => failed(fault_of(&error)),
+    }
+}
+
+pub fn failed(fault: FileFault) -> FileDone {
+    FileDone::Failed(fault.info())
+}
