@@ -7,6 +7,7 @@
     reason = "a sweep is asked for from outside"
 )]
 
+pub mod records;
 pub mod sound;
 
 use std::ops::Range;
