@@ -423,3 +423,115 @@ fn lengthen_first(samples: &mut [Sample], ticks: u32) {
         first.duration = first.duration.saturating_add(ticks);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Noise;
+    use crate::record::fmp4::{FLIP_TO, Fragment, Times, init_segment};
+    use crate::record::layout::{AudioTrack, Layout, TrackKind, VideoTrack};
+    use crate::record::made::piece;
+    use crate::record::store::Memory;
+
+    /// Fragments of one picture and one sound of 960 ticks each, with these
+    /// sequence numbers and times.
+    fn growing(fragments: &[(u32, u64)]) -> Memory {
+        let layout = Layout {
+            video: Some(VideoTrack::Vp8 {
+                width: 16,
+                height: 16,
+            }),
+            audio: Some(AudioTrack::Opus { channels: 1 }),
+        };
+        let mut bytes = init_segment(&layout);
+        let mut noise = Noise::new(60);
+        let mut fragment = Fragment::new();
+        for (sequence, ticks) in fragments {
+            for kind in [TrackKind::Video, TrackKind::Audio] {
+                let (kind, sample, bytes) = piece(&mut noise, kind);
+                let duration = 960;
+                fragment.push(kind, Sample { duration, ..sample }, &bytes);
+            }
+            let base = Times {
+                video: *ticks,
+                audio: *ticks,
+            };
+            let mut buffer = fragment.take(*sequence, base);
+            buffer[4..8].copy_from_slice(&FLIP_TO);
+            bytes.extend(buffer);
+        }
+        Memory { bytes }
+    }
+
+    fn durations(index: &Index) -> Vec<u32> {
+        let durations = |kind| {
+            let rows = index.movie.track(kind).unwrap().table.rows();
+            rows.map(|row| row.sample.duration).collect::<Vec<u32>>()
+        };
+        assert_eq!(durations(TrackKind::Video), durations(TrackKind::Audio));
+        durations(TrackKind::Video)
+    }
+
+    #[test]
+    fn holes_are_bridged_by_the_sample_before() {
+        let found = index(&mut growing(&[(1, 0), (3, 1_920), (4, 2_880)])).unwrap();
+        assert_eq!(durations(&found), [1_920, 960, 960]);
+        assert_eq!((found.gaps, found.lost_fragments), (2, 0));
+        // At the start there is none before.
+        let found = index(&mut growing(&[(2, 960), (3, 1_920)])).unwrap();
+        assert_eq!(durations(&found), [1_920, 960]);
+    }
+
+    #[test]
+    fn what_does_not_go_on_is_passed_over() {
+        let hours = 90_000 * (RECORD_GAP_MAX.as_ms() / 1_000 + 1);
+        for odd in [(1, 960), (2, 959), (0, 960), (2, hours), (2, u64::MAX)] {
+            let mut store = growing(&[(1, 0), odd, (3, 1_920)]);
+            let found = index(&mut store).unwrap();
+            assert_eq!(durations(&found), [1_920, 960], "{odd:?}");
+            assert_eq!((found.gaps, found.lost_fragments), (2, 1));
+            assert_eq!(found.end, store.bytes.len() as u64);
+        }
+    }
+
+    #[test]
+    fn unknown_boxes_are_kept_and_unwritten_room_is_not() {
+        let mut store = growing(&[(1, 0)]);
+        let fragment_end = store.bytes.len() as u64;
+        store.bytes.extend(b"\0\0\0\x0cskip....");
+        let skip_end = store.bytes.len() as u64;
+        store.bytes.extend(b"\0\0\0\x08free");
+        let found = index(&mut store).unwrap();
+        assert_eq!((found.end, found.stop), (skip_end, Stop::End));
+        store.bytes.truncate(fragment_end as usize);
+        store.bytes.extend([0; 200_000]);
+        let found = index(&mut store).unwrap();
+        assert_eq!((found.end, found.stop), (fragment_end, Stop::Cut));
+        store.bytes.push(1);
+        assert_eq!(index(&mut store).unwrap().stop, Stop::Damage);
+    }
+
+    #[test]
+    fn sizes_that_nobody_writes_are_damage_and_not_a_cut() {
+        let whole = growing(&[(1, 0)]);
+        let kinds = [b"moof", b"mdat", b"free", b"moov", b"skip"];
+        for (kind, cut_at_most) in kinds.into_iter().zip([
+            RECORD_MOOF_MAX_BYTES,
+            RECORD_FRAGMENT_MAX_BYTES,
+            RECORD_MOOV_MAX_BYTES,
+            RECORD_MOOV_MAX_BYTES,
+            0,
+        ]) {
+            for (size, stop) in [
+                (cut_at_most.max(100), Stop::Cut),
+                (cut_at_most.max(100) + 1, Stop::Damage),
+            ] {
+                let mut store = whole.clone();
+                store.bytes.extend((size as u32).to_be_bytes());
+                store.bytes.extend(kind);
+                let stop = if kind == b"skip" { Stop::Damage } else { stop };
+                assert_eq!(index(&mut store).unwrap().stop, stop, "{kind:?} {size}");
+            }
+        }
+    }
+}

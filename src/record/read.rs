@@ -163,3 +163,91 @@ fn check_places(recording: &Recording) -> Result<(), ReadError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Noise;
+    use crate::record::finalise::finalise;
+    use crate::record::made::{Made, made, told};
+    use crate::record::store::Memory;
+
+    /// A recording with sound, growing and whole.
+    fn recordings(noise: &mut Noise) -> (Made, [Memory; 2]) {
+        loop {
+            let made = made(noise, 3);
+            if made.layout.audio.is_none() || made.of(TrackKind::Audio, 3).len() < 3 {
+                continue;
+            }
+            let (growing, _) = made.growing();
+            let mut whole = growing.clone();
+            finalise(&mut whole).unwrap();
+            return (made, [growing, whole]);
+        }
+    }
+
+    #[test]
+    fn both_stages_tell_what_was_written() {
+        let mut noise = Noise::new(70);
+        for _ in 0..30 {
+            let (made, files) = recordings(&mut noise);
+            for mut file in files {
+                let recording = open(&mut file).unwrap();
+                assert_eq!(recording.left_over_bytes, 0);
+                assert_eq!(recording.end, file.bytes.len() as u64);
+                let timescale = made.layout.audio.as_ref().map(|track| track.timescale());
+                assert_eq!(recording.timescale(TrackKind::Audio), timescale);
+                for kind in [TrackKind::Video, TrackKind::Audio] {
+                    assert_eq!(told(&mut file, &recording, kind), made.of(kind, 3));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn samples_in_each_other_or_outside_are_refused() {
+        let (_, [_, mut whole]) = recordings(&mut Noise::new(71));
+        let offsets = whole.bytes.windows(4).rposition(|kind| kind == b"stco");
+        let first = offsets.unwrap() + 12;
+        for offset in [0u32, 47, 1 << 30, 0xffff_ffff] {
+            let mut file = whole.clone();
+            file.bytes[first..first + 4].copy_from_slice(&offset.to_be_bytes());
+            assert_eq!(
+                open(&mut file).err(),
+                Some(ReadError::Misplaced),
+                "{offset}"
+            );
+        }
+        // Where a sample of the second chunk is.
+        let second = whole.bytes[first + 4..first + 8].to_vec();
+        whole.bytes[first..first + 4].copy_from_slice(&second);
+        let places = open(&mut whole).err();
+        assert!(matches!(
+            places,
+            Some(ReadError::Misplaced | ReadError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn only_an_extension_may_follow() {
+        let (_, [_, whole]) = recordings(&mut Noise::new(72));
+        let mut begun = whole.clone();
+        begun.bytes.extend(b"\0\0\0\0free whatever");
+        assert_eq!(open(&mut begun).map(|told| told.left_over_bytes), Ok(17));
+        let mut other = whole.clone();
+        other.bytes.extend(b"\0\0\0\x08skip");
+        assert_eq!(open(&mut other).err(), Some(ReadError::Trailing));
+        let mut cut = whole;
+        cut.bytes.pop();
+        assert_eq!(open(&mut cut).err(), Some(ReadError::NoMovie));
+    }
+
+    #[test]
+    fn a_growing_file_may_not_have_holes() {
+        let (_, [mut growing, _]) = recordings(&mut Noise::new(73));
+        let moof = growing.bytes.windows(4).position(|kind| kind == b"moof");
+        let sequence = moof.unwrap() + 4 + 15;
+        growing.bytes[sequence] = 200;
+        assert_eq!(open(&mut growing).err(), Some(ReadError::Fragments));
+    }
+}

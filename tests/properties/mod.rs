@@ -46,7 +46,7 @@ macro_rules! properties {
 
 properties! {
     made: access, amf, audio, demux, depacketise, flv, gop_cache_ops, h264, h264_sps, http,
-        manifest, media_clock_ops, message, nal, packetise, rate_ops, reorder_ops, rtcp, rtmp_chunk,
-        rtmp_session, rtp, sdpfrag, sps_black, srtp, stun, vp8, ws;
+        manifest, media_clock_ops, message, mp4_repair, mp4_roundtrip, nal, packetise, rate_ops,
+        reorder_ops, rtcp, rtmp_chunk, rtmp_session, rtp, sdpfrag, sps_black, srtp, stun, vp8, ws;
     kept: config, munger_ops, nack_ops, rtx_window_ops, sdp, tls, twcc_ops;
 }
