@@ -36,7 +36,7 @@ fn files_of_a_room_begin_and_end_together() {
         world.leave(bob);
         world.run_for(secs(5));
         world.leave(alice);
-        let made_by_alice = made(&mut world, alice);
+        let made_by_alice = made(&world, alice);
         everybody_leaves(&mut world);
         let disk = &world.disk;
         assert_eq!(files(disk).len(), 2);
@@ -95,7 +95,7 @@ fn sound_and_picture_are_in_step_through_loss_and_repair() {
             .iter()
             .map(|at| at.as_us() as i64)
             .collect();
-        let count = made(&mut world, alice).len();
+        let count = made(&world, alice).len();
         world.leave(alice);
         everybody_leaves(&mut world);
         let mut file = file_of(&world.disk, "Alice");
@@ -131,7 +131,7 @@ fn ten_minutes_last_ten_minutes() {
     });
     let alice = world.enter("Alice", "room", stage());
     world.run_for(secs(5));
-    let began = made(&mut world, alice)[0];
+    let began = made(&world, alice)[0];
     for minute in 0..10 {
         // Somebody talks for a while, and then listens.
         for turn in 0..10 {

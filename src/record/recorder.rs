@@ -686,7 +686,8 @@ impl FragmentOut {
         });
         let is_long = joined.1 - joined.0 > FRAGMENT_MAX_US;
         let is_large = self.fragment.size_bytes() + bytes.len() > FRAGMENT_MAX_BYTES;
-        if (is_long || is_large) && self.span_us.is_some() {
+        let is_full = is_long || is_large || self.fragment.is_full();
+        if is_full && self.span_us.is_some() {
             // The sample at hand begins the next one.
             self.set_position(kind, before);
             self.flush();

@@ -36,14 +36,26 @@ pub fn stage() -> Plan {
     }
 }
 
+/// Watches what [`stage`] publishes.
+pub fn watcher() -> Plan {
+    Plan {
+        publishes: false,
+        plays: true,
+        ..stage()
+    }
+}
+
 pub fn publisher(world: &mut World, seat: Seat) -> &mut Publisher {
     let mut peers = world.browser_mut(seat).peers.iter_mut();
     peers.find_map(|peer| peer.publisher_mut()).unwrap()
 }
 
-/// When a publisher made its pictures, in microseconds of the world.
-pub fn made(world: &mut World, seat: Seat) -> Vec<i64> {
-    let frames = publisher(world, seat).frames.iter();
+/// When a publisher made its pictures, in microseconds of the world; none
+/// before it publishes.
+pub fn made(world: &World, seat: Seat) -> Vec<i64> {
+    let peers = world.browser(seat).peers.iter();
+    let publishers = peers.filter_map(|peer| peer.publisher());
+    let frames = publishers.flat_map(|publisher| &publisher.frames);
     frames.map(|frame| frame.at.as_us() as i64).collect()
 }
 
