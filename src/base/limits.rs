@@ -728,3 +728,15 @@ pub const REORDER_WAIT_RECORDER: Span = Span::from_ms(1_000);
 
 const _: () = assert!(RECORD_QUEUE_MAX_BYTES >= 2 * FRAGMENT_MAX_BYTES);
 const _: () = assert!(FRAGMENT_MAX_BYTES >= 2 * FRAME_MAX_BYTES);
+
+/// Files merged into one film: ffmpeg opens and decodes all of them at once,
+/// and a grid of 16 by 16 shows nothing of anybody any more.
+pub const MERGE_FILES_MAX: usize = 256;
+
+/// Largest picture of a merged film, in pixels: what every player shows, and
+/// one core still encodes about as fast as it plays.
+pub const MERGE_WIDTH_MAX: u32 = 1_920;
+pub const MERGE_HEIGHT_MAX: u32 = 1_080;
+
+/// Lines of ffmpeg's complaints that are told on.
+pub const MERGE_COMPLAINTS_MAX: usize = 12;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::records::Records;
+use super::records::store::SyncPolicy;
 use super::render::Renderer;
 use super::shelf::Shelf;
 use super::tls::own;
@@ -80,7 +81,10 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
         records: DeskSettings {
             folder: PathBuf::from(&config.records_dir),
             min_free_bytes: config.records_min_free_bytes,
-            syncs: config.records_fsync != RecordSync::Never,
+            sync: match config.records_fsync {
+                RecordSync::Never => SyncPolicy::Leaves,
+                RecordSync::Close | RecordSync::Fragment => SyncPolicy::Waits,
+            },
         },
         render: Arc::new(move |render| renderer.answer(render)),
         print,

@@ -67,6 +67,7 @@ pub mod addresses;
 pub mod certificate;
 mod driver;
 pub mod launch;
+pub mod merge;
 mod office;
 mod post;
 mod probe;

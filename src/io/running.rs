@@ -121,7 +121,7 @@ impl Running {
         clerks.extend(threads);
         let to = Arc::clone(&post);
         let deliver = Arc::new(move |core, outcome| to.put_parcel(core, Parcel::File(outcome)));
-        let (desk, thread) = Desk::open(settings.records.clone(), deliver)?;
+        let (desk, thread) = Desk::open(settings.records.clone(), deliver, settings.print)?;
         clerks.push(thread);
         let (end, ends) = channel();
         Ok(Running {

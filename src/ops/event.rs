@@ -63,6 +63,11 @@ pub enum Event {
     },
     /// A recording's file went on.
     Recording(RecordingNews, RecordingStep),
+    /// What an earlier run left unfinished was repaired, or why not.
+    RecordingRepaired {
+        file: String,
+        outcome: String,
+    },
     /// The files of `tls.cert` and `tls.key` changed and are used from now on.
     CertificateReloaded,
     /// They changed, cannot be used, and the certificate before stays.
@@ -142,6 +147,10 @@ impl RecordingNews {
             } => write!(f, " size_bytes={size_bytes} duration_ms={duration_ms}"),
         }
     }
+}
+
+fn print_repaired(file: &str, outcome: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "recording repaired file={file:?} outcome={outcome:?}")
 }
 
 /// What is the matter with a stream, for people.
@@ -244,6 +253,7 @@ impl fmt::Display for Event {
                 "answered over UDP room={room:?} login={login:?} stream={stream:?}"
             ),
             Event::Recording(news, step) => news.print(*step, f),
+            Event::RecordingRepaired { file, outcome } => print_repaired(file, outcome, f),
             Event::CertificateReloaded => f.write_str("tls certificate reloaded"),
             Event::CertificateKept { why } => write!(f, "tls certificate kept why={why:?}"),
         }

@@ -6,6 +6,7 @@ pub mod access;
 pub mod config;
 pub mod event;
 pub mod manifest;
+pub mod merge;
 pub mod metrics;
 pub mod record_name;
 pub mod records;

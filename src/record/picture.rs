@@ -42,6 +42,13 @@ impl PictureTrack {
         to_us(self.position, VIDEO_TIMESCALE)
     }
 
+    /// Until when the picture shown now is shown at least, if it lasts as long
+    /// as others.
+    pub fn shown_until_us(&self, picture_us: i64) -> Option<i64> {
+        self.held.as_ref()?;
+        Some(self.position_us().saturating_add(picture_us))
+    }
+
     /// Whether a picture of the stream itself is shown.
     pub fn is_showing(&self) -> bool {
         self.held.is_some()

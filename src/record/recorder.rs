@@ -650,8 +650,14 @@ impl Running {
     }
 
     fn close(&mut self, end_us: i64, summary: &mut Summary) {
+        let picture_us = self.filler.frame_rate.start_ticks(1, 1_000_000);
+        let picture_us = i64::try_from(picture_us).unwrap_or_default();
         let ends = [
             self.video.as_ref().map(PictureTrack::position_us),
+            // The last one is seen as long as those before it.
+            self.video
+                .as_ref()
+                .and_then(|track| track.shown_until_us(picture_us)),
             self.audio.as_ref().map(SoundTrack::position_us),
         ];
         let end_us = ends.into_iter().flatten().fold(end_us, i64::max);

@@ -4,21 +4,22 @@
 //! order here at most, so that what waits is bounded by their number.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::store::{FileStore, fault_of};
+use super::repair::repair_leftovers;
+use super::store::{FileStore, SyncPolicy, fault};
 use crate::core::border::CoreId;
 use crate::io::sys;
+use crate::ops::event::Event;
 use crate::ops::record_name::{PART_SUFFIX, numbered};
 use crate::record::order::{Begin, Extend, FileDone, FileOrder, RecordingId, finish};
-use crate::record::store::FileFault;
+use crate::record::store::{FileFault, Store};
 
 /// How often the disk is asked how much space it has, while something is
 /// written.
@@ -34,8 +35,8 @@ pub struct DeskSettings {
     pub folder: PathBuf,
     /// Nothing is recorded while the disk has less free.
     pub min_free_bytes: u64,
-    /// Files are forced onto the medium when they are made whole.
-    pub syncs: bool,
+    /// Whether files are forced onto the medium when they are made whole.
+    pub sync: SyncPolicy,
 }
 
 impl Default for DeskSettings {
@@ -43,7 +44,7 @@ impl Default for DeskSettings {
         DeskSettings {
             folder: PathBuf::from("records"),
             min_free_bytes: 0,
-            syncs: true,
+            sync: SyncPolicy::Waits,
         }
     }
 }
@@ -81,7 +82,12 @@ struct State {
 }
 
 impl Desk {
-    pub fn open(settings: DeskSettings, deliver: Deliver) -> io::Result<(Self, JoinHandle<()>)> {
+    /// What an earlier run left unfinished in the folder is repaired first.
+    pub fn open(
+        settings: DeskSettings,
+        deliver: Deliver,
+        print: fn(&Event),
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             filled: Condvar::new(),
@@ -91,6 +97,7 @@ impl Desk {
             settings,
             shared: Arc::clone(&shared),
             deliver,
+            print,
             open: HashMap::new(),
             asked: None,
         };
@@ -130,15 +137,17 @@ struct Clerk {
     settings: DeskSettings,
     shared: Arc<Shared>,
     deliver: Deliver,
+    print: fn(&Event),
     /// Files not whole yet, by whose they are: the name they will have, and
     /// the file.
-    open: HashMap<(CoreId, RecordingId), (String, File)>,
+    open: HashMap<(CoreId, RecordingId), (String, FileStore)>,
     /// When the disk was last asked for its space.
     asked: Option<Instant>,
 }
 
 impl Clerk {
     fn work(mut self) {
+        repair_leftovers(&self.settings.folder, self.print);
         while let Some((core, id, order)) = self.take() {
             let outcome = self.carry_out(core, id, order);
             (self.deliver)(core, outcome);
@@ -193,18 +202,18 @@ impl Clerk {
         let mut opened = None;
         let done = match order {
             FileOrder::Begin(begin) => match self.begin(&begin) {
-                Ok((done, name, file)) => {
-                    opened = file.try_clone().ok();
-                    self.open.insert((core, id), (name, file));
+                Ok((done, name, store)) => {
+                    opened = store.handle().ok();
+                    self.open.insert((core, id), (name, store));
                     done
                 }
                 Err(fault) => failed(fault),
             },
             FileOrder::Write { offset, bytes } => self.write((core, id), offset, &bytes),
-            FileOrder::Sync => match self.open.get(&(core, id)) {
-                Some((_, file)) => match file.sync_data() {
+            FileOrder::Sync => match self.open.get_mut(&(core, id)) {
+                Some((_, store)) => match store.sync() {
                     Ok(()) => FileDone::Synced,
-                    Err(error) => failed(fault_of(&error)),
+                    Err(fault) => failed(fault),
                 },
                 None => failed(FileFault::Missing),
             },
@@ -212,27 +221,22 @@ impl Clerk {
             FileOrder::Extend(extend) => self.extend(&extend),
             FileOrder::Note { name, text } => match self.note(&name, &text) {
                 Ok(()) => FileDone::Noted,
-                Err(error) => failed(fault_of(&error)),
+                Err(error) => failed(fault(&error)),
             },
         };
         Outcome { id, done, opened }
     }
 
-    fn begin(&mut self, begin: &Begin) -> Result<(FileDone, String, File), FileFault> {
+    fn begin(&mut self, begin: &Begin) -> Result<(FileDone, String, FileStore), FileFault> {
         let folder = &self.settings.folder;
-        fs::create_dir_all(folder).map_err(|error| fault_of(&error))?;
+        fs::create_dir_all(folder).map_err(|error| fault(&error))?;
         self.measure_space();
         if self.shared.is_full.load(Relaxed) {
             return Err(FileFault::NoSpace);
         }
-        let (number, name, file) = self.make(&begin.name)?;
-        let mut store = FileStore::new(file, false);
+        let (number, name, mut store) = self.make(&begin.name)?;
         match begin.write(&mut store) {
-            Ok(len_bytes) => Ok((
-                FileDone::Begun { len_bytes, number },
-                name,
-                store.into_file(),
-            )),
+            Ok(len_bytes) => Ok((FileDone::Begun { len_bytes, number }, name, store)),
             Err(fault) => {
                 // Nothing of a stream is in it yet.
                 let _ = fs::remove_file(self.part(&name));
@@ -242,7 +246,7 @@ impl Clerk {
     }
 
     /// Makes a file no other has the name of, whole or not.
-    fn make(&self, wanted: &str) -> Result<(u32, String, File), FileFault> {
+    fn make(&self, wanted: &str) -> Result<(u32, String, FileStore), FileFault> {
         for number in 1..=NAMES_MAX {
             let name = match number {
                 1 => wanted.to_string(),
@@ -251,12 +255,11 @@ impl Clerk {
             if self.whole(&name).exists() {
                 continue;
             }
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create_new(true);
-            match options.open(self.part(&name)) {
-                Ok(file) => return Ok((number, name, file)),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(fault_of(&error)),
+            match FileStore::create(&self.part(&name), self.settings.sync) {
+                // Nobody is to repair it meanwhile.
+                Ok(store) if store.keep() => return Ok((number, name, store)),
+                Ok(_) | Err(FileFault::Exists) => {}
+                Err(fault) => return Err(fault),
             }
         }
         Err(FileFault::Exists)
@@ -266,38 +269,33 @@ impl Clerk {
         if self.shared.is_full.load(Relaxed) {
             return failed(FileFault::NoSpace);
         }
-        let Some((_, file)) = self.open.get(&whose) else {
+        let Some((_, store)) = self.open.get(&whose) else {
             return failed(FileFault::Missing);
         };
-        written(file.write_at(bytes, offset))
+        written(store.write_some(offset, bytes))
     }
 
     fn finish(&mut self, whose: (CoreId, RecordingId)) -> FileDone {
-        let Some((name, file)) = self.open.remove(&whose) else {
+        let Some((name, mut store)) = self.open.remove(&whose) else {
             return failed(FileFault::Missing);
         };
-        let mut store = FileStore::new(file, self.settings.syncs);
         let finished = match finish(&mut store) {
             Ok(finished) => finished,
             Err(error) => return FileDone::Failed(error.info()),
         };
         match self.rename(&self.part(&name), &self.whole(&name)) {
             Ok(()) => FileDone::Whole(finished),
-            Err(error) => failed(fault_of(&error)),
+            Err(error) => failed(fault(&error)),
         }
     }
 
     fn extend(&self, extend: &Extend) -> FileDone {
-        let mut options = OpenOptions::new();
-        let opened = options
-            .read(true)
-            .write(true)
-            .open(self.whole(&extend.name));
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) => return failed(fault_of(&error)),
+        let opened = FileStore::open(&self.whole(&extend.name), self.settings.sync);
+        let mut store = match opened {
+            Ok(store) => store,
+            Err(fault) => return failed(fault),
         };
-        match extend.write(&mut FileStore::new(file, self.settings.syncs)) {
+        match extend.write(&mut store) {
             Ok(finished) => FileDone::Whole(finished),
             Err(error) => FileDone::Failed(error.info()),
         }
@@ -307,7 +305,7 @@ impl Clerk {
     fn note(&self, name: &str, text: &str) -> io::Result<()> {
         let part = self.part(name);
         fs::write(&part, text)?;
-        if self.settings.syncs {
+        if self.waits() {
             File::open(&part)?.sync_data()?;
         }
         self.rename(&part, &self.whole(name))
@@ -315,10 +313,15 @@ impl Clerk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)?;
-        if self.settings.syncs {
+        if self.waits() {
             File::open(&self.settings.folder)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Whether names are on the medium before they are told.
+    fn waits(&self) -> bool {
+        self.settings.sync == SyncPolicy::Waits
     }
 
     fn whole(&self, name: &str) -> PathBuf {
@@ -336,7 +339,7 @@ pub fn written(result: io::Result<usize>) -> FileDone {
     match result {
         Ok(0) => failed(FileFault::NoSpace),
         Ok(bytes) => FileDone::Written { bytes },
-        Err(error) => failed(fault_of(&error)),
+        Err(error) => failed(fault(&error)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::desk::{Desk, Outcome, failed, written};
-use super::store::fault_of;
+use super::store::fault;
 use crate::core::border::CoreId;
 use crate::io::Engine;
 use crate::record::order::{FileDone, FileOrder, RecordingId};
@@ -65,7 +65,7 @@ impl Files {
                 }
                 _ => match file.sync_data().await {
                     Ok(()) => FileDone::Synced,
-                    Err(error) => failed(fault_of(&error)),
+                    Err(error) => failed(fault(&error)),
                 },
             };
             let mut done = done.borrow_mut();

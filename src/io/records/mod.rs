@@ -3,8 +3,9 @@
 pub mod desk;
 pub mod files;
 mod list;
+pub mod repair;
 mod serve;
-mod store;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 
