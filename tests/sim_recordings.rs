@@ -9,12 +9,14 @@ use ringhall::base::time::Span;
 use ringhall::ops::event::{Event, RecordingStep};
 use ringhall::ops::manifest::{FileState, GapTrack};
 use ringhall::record::layout::TrackKind;
+use ringhall::record::read::sample_bytes;
 use ringhall::signal::client;
 use ringhall::sim::browser::Plan;
 use ringhall::sim::encoder::{Encoding, Sound};
 use ringhall::sim::net::Faults;
 use ringhall::sim::publisher::Media;
 use ringhall::sim::world::{Options, World};
+use ringhall::wire::nal;
 
 use sim::records::{ALIGNED, file_of, files, made, manifest, publisher, stage, zero_of};
 use sim::sound::{self, opus_bursts};
@@ -189,6 +191,15 @@ fn ten_minutes_last_ten_minutes() {
         whole.len()
     );
     let gaps = &manifest(&world.disk).files[0].gaps;
+    // The screen's own sets are in front of its key frames.
+    let rows = file.rows(TrackKind::Video);
+    let with_sets = rows.iter().filter(|row| {
+        let bytes = sample_bytes(&mut file.memory, row).unwrap();
+        let mut units = nal::avcc(&bytes, 4).flatten();
+        units.any(|unit| nal::nal_type(unit) == Some(nal::TYPE_SPS))
+    });
+    let with_sets = with_sets.count();
+    assert!(with_sets >= 2, "{with_sets}");
     let is_camera = |gap: &&ringhall::ops::manifest::Gap| {
         gap.track == GapTrack::Video && gap.until_us - gap.from_us > 59_000_000
     };
@@ -311,6 +322,51 @@ fn a_member_without_video_is_black_and_one_without_sound_is_silent() {
     let video = of("Blind").video.as_ref().unwrap();
     assert!(video.is_filler_only);
     assert_eq!((video.width, video.height), (640, 480));
+}
+
+#[test]
+fn a_head_that_would_be_too_long_is_left_out_and_told() {
+    let mut world = World::new(Options {
+        shift_max: secs(5),
+        ..ALIGNED
+    });
+    world.enter("Alice", "room", stage());
+    world.run_for(secs(10));
+    world.enter("Bob", "room", stage());
+    world.run_for(secs(4));
+    everybody_leaves(&mut world);
+    let told = manifest(&world.disk);
+    let began: Vec<u64> = told.files.iter().map(|file| file.began_unix_us).collect();
+    assert!(
+        (began[1] - began[0]).abs_diff(10_000_000) < 300_000,
+        "{began:?}"
+    );
+    assert_eq!(file_of(&world.disk, "Bob").seen()[0].at_us, 0);
+}
+
+#[test]
+fn a_plain_file_has_the_tracks_that_came() {
+    let mut world = World::new(Options {
+        aligned: false,
+        ..ALIGNED
+    });
+    let blind = Encoding {
+        has_video: false,
+        ..sound::aac().encoding()
+    };
+    let quiet = Encoding {
+        sound: Sound::None,
+        ..Encoding::USUAL
+    };
+    world.rtmp_encoder("room", "Blind", blind);
+    world.rtmp_encoder("room", "Quiet", quiet);
+    world.run_for(secs(6));
+    everybody_leaves(&mut world);
+    let told = manifest(&world.disk);
+    for file in &told.files {
+        let tracks = (file.video.is_some(), file.audio.is_some());
+        assert_eq!(tracks, (file.login == "Quiet", file.login == "Blind"));
+    }
 }
 
 #[test]

@@ -190,7 +190,12 @@ impl Core {
             audio_codecs: &AUDIO_CODECS,
             max_bitrate_kbps: self.setup.max_bitrate_kbps,
         };
-        let negotiated = negotiate::negotiate_publish(offer, &policy).map_err(Refused::Offer)?;
+        let is_recorded = asked.record || room.records_all || self.setup.rules.record.all;
+        let mut negotiated =
+            negotiate::negotiate_publish(offer, &policy).map_err(Refused::Offer)?;
+        if is_recorded {
+            negotiated.turn_upright();
+        }
         let spec = PublicationSpec {
             audio: negotiated.track_spec(Kind::Audio),
             video: negotiated.track_spec(Kind::Video),

@@ -6,6 +6,11 @@ use bytes::Bytes;
 use crate::record::layout::{Sample, VIDEO_TIMESCALE};
 use crate::record::sound::{to_ticks, to_us};
 
+/// A millisecond: so long lasts a picture that claims to be over before it
+/// began, as those of a burst from before the origin do. The next is shorter
+/// for it. Tools complain of steps a thousand times as long as those before.
+const PICTURE_MIN_TICKS: u64 = 90;
+
 /// One picture on its way into the file.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -76,8 +81,7 @@ impl PictureTrack {
             return;
         };
         let until = u64::try_from(to_ticks(until_us, VIDEO_TIMESCALE)).unwrap_or_default();
-        // A sample without duration would be none.
-        let duration = until.saturating_sub(self.position).max(1);
+        let duration = until.saturating_sub(self.position).max(PICTURE_MIN_TICKS);
         let duration = u32::try_from(duration).unwrap_or(u32::MAX);
         let sample = Sample {
             duration,
@@ -113,7 +117,7 @@ mod tests {
         }
         track.close(10_100_000, &mut write);
         track.close(20_000_000, &mut write);
-        assert_eq!(durations, [3_000, 3_000, 894_000, 1, 8_999]);
+        assert_eq!(durations, [3_000, 3_000, 894_000, 90, 8_910]);
         assert_eq!(track.position_us(), 10_100_000);
     }
 

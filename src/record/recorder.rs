@@ -54,6 +54,9 @@ const LOST_AFTER: Span = Span::from_secs(5);
 pub struct RecorderSpec {
     /// The codec of its pictures, if it may have some.
     pub video: Option<VideoCodec>,
+    /// There will be some: a file is black until they come. Otherwise a file
+    /// that is not aligned has no such track until it is split for them.
+    pub video_is_agreed: bool,
     pub audio: Expected,
     /// What stands in for sound there is none of.
     pub silence: AudioTrack,
@@ -170,8 +173,9 @@ struct Running {
     audio: Option<SoundTrack>,
     filler: Filler,
     out: FragmentOut,
-    /// The sets a decoder knows from the file's beginning.
-    known_sets: ParameterSets,
+    /// The sets a decoder knows from the file's beginning, while it was told no
+    /// others.
+    known_sets: Option<ParameterSets>,
 }
 
 /// The fragment being filled.
@@ -266,6 +270,11 @@ impl Recorder {
             Phase::Running(_) => self.write_audio(time, &data),
             Phase::Over => {}
         }
+    }
+
+    /// Whether the file has no place for pictures: another must begin.
+    pub fn has_no_video(&self) -> bool {
+        matches!(&self.phase, Phase::Running(running) if running.video.is_none())
     }
 
     /// Takes a picture; before the first key frame it is none.
@@ -401,6 +410,7 @@ impl Recorder {
         self.summary.zero_us = zero_us;
         self.summary.content_from_us = (begins_us - zero_us).max(0);
         self.summary.layout = layout.clone();
+        self.audio = layout.audio.clone();
         let running = Running::new(zero_us, &layout, filler, &head, &self.summary.sets);
         let has_head = head.video_ticks > 0 || head.audio_ticks > 0;
         self.ready.push_back(Piece::Begin(Box::new(Begin {
@@ -429,7 +439,10 @@ impl Recorder {
                 sps: self.summary.sets.sps.clone(),
                 pps: self.summary.sets.pps.clone(),
             }),
-            (Some(codec), None) => Some(shape::missing_video(codec)),
+            (Some(codec), None) if self.spec.video_is_agreed || self.spec.is_aligned => {
+                Some(shape::missing_video(codec))
+            }
+            (Some(_), None) => None,
             (None, None) if self.spec.is_aligned => Some(shape::missing_video(VideoCodec::H264)),
             (None, None) => None,
         };
@@ -558,7 +571,7 @@ impl Running {
                 span_us: None,
                 done: VecDeque::new(),
             },
-            known_sets: sets.clone(),
+            known_sets: Some(sets.clone()),
         }
     }
 
@@ -568,9 +581,10 @@ impl Running {
 
     /// Puts sets the file's beginning does not have in front of the picture.
     fn tell_sets(&mut self, frame: &mut VideoFrame, sets: &ParameterSets) {
-        if !frame.is_key || *sets == self.known_sets {
+        if !frame.is_key || self.known_sets.as_ref() == Some(sets) {
             return;
         }
+        self.known_sets = None;
         // Once they changed they are told with every key frame: a player may
         // come to any of them from where others were in use.
         let mut data = Vec::with_capacity(frame.data.len() + 64);

@@ -55,6 +55,8 @@ pub struct Options {
     pub record_all: bool,
     /// Opus is recorded as AAC.
     pub record_aac: bool,
+    /// A recording that would begin with more black begins with its stream.
+    pub shift_max: Span,
 }
 
 impl Options {
@@ -71,6 +73,7 @@ impl Options {
             aligned: false,
             record_all: false,
             record_aac: false,
+            shift_max: Span::from_secs(6 * 3_600),
         }
     }
 }
@@ -409,6 +412,7 @@ fn setup(
                 aligned: options.aligned,
                 all: options.record_all,
                 as_aac: options.record_aac,
+                shift_max: options.shift_max,
                 ..RecordRules::default()
             },
             ..Rules::default()

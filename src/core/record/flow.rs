@@ -205,7 +205,7 @@ impl Core {
             arrival: now,
         };
         if tag.is_video() {
-            self.record_picture(key, time, &tag.body);
+            self.record_picture(now, key, time, &tag.body, out);
         } else if tag.is_audio() {
             let sound = ingest.ingest.sound().cloned();
             self.record_sound(now, key, time, &tag.body, sound, out);
@@ -213,16 +213,31 @@ impl Core {
         self.advance_recording(now, key, out);
     }
 
-    fn record_picture(&mut self, key: Key<Seat>, time: FrameTime, body: &Bytes) {
-        let Some(seat) = self.recordings.seats.get_mut(key) else {
-            return;
-        };
+    fn record_picture(
+        &mut self,
+        now: Time,
+        key: Key<Seat>,
+        time: FrameTime,
+        body: &Bytes,
+        out: &mut Outbox,
+    ) {
         let Ok(parsed) = flv::parse_video(body) else {
             return;
         };
         if parsed.codec != VideoCodecId::Avc {
             return;
         }
+        let has_place = |seat: &Seat| !(parsed.is_key && seat.recorder.has_no_video());
+        let key = match self.recordings.seats.get(key).map(has_place) {
+            Some(false) => match self.split_recording(now, key, out) {
+                Some(next) => next,
+                None => return,
+            },
+            _ => key,
+        };
+        let Some(seat) = self.recordings.seats.get_mut(key) else {
+            return;
+        };
         match parsed.packet {
             VideoPacket::SequenceHeader(header) => {
                 if let Ok(config) = flv::AvcConfig::parse(header) {

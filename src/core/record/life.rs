@@ -191,6 +191,7 @@ impl Core {
         };
         let mut spec = RecorderSpec {
             video: Some(VideoCodec::H264),
+            video_is_agreed: false,
             audio: Expected::Unknown,
             silence,
             is_aligned: rules.aligned,
@@ -204,6 +205,7 @@ impl Core {
                 Some(Codec::Video(codec)) => Some(codec),
                 _ => None,
             };
+            spec.video_is_agreed = true;
             spec.audio = match codec(Kind::Audio) {
                 Some(Codec::Audio(AudioCodec::Opus)) if rules.as_aac => Expected::Unknown,
                 Some(Codec::Audio(codec)) => Expected::Track(track_of(codec)),

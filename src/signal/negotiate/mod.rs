@@ -138,6 +138,18 @@ impl Negotiated {
             .and_then(|media| media.accepted.as_ref())
     }
 
+    /// Has the publisher turn its pictures upright itself: files cannot say that
+    /// a picture is to be turned from some moment on.
+    pub fn turn_upright(&mut self) {
+        for track in self
+            .media
+            .iter_mut()
+            .filter_map(|media| media.accepted.as_mut())
+        {
+            track.extensions.orientation = None;
+        }
+    }
+
     /// What viewers of this publication are to be offered.
     pub fn published(&self) -> PublishedTracks {
         PublishedTracks {
