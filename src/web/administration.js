@@ -63,11 +63,6 @@ export async function listRecords() {
   return await answer.json();
 }
 
-/** Where a recording is played and downloaded from. @param {string} name */
-export function recordAddress(name) {
-  return `/client/records/${encodeURIComponent(name)}`;
-}
-
 /** Everybody in it is sent away. @param {string} room */
 export async function closeRoom(room) {
   await call("DELETE", `/api/rooms/${encodeURIComponent(room)}`);

@@ -3,6 +3,7 @@
 import { button, element, setLabel, setStatus } from "./dom.js";
 import { LevelMeter, SpeakingMark, watchPreviewLevel } from "./level.js";
 import { QualityBadge } from "./quality.js";
+import { RecordingMark } from "./recording.js";
 import { explainMedia, explainStream, isPassing } from "./words.js";
 
 /** @typedef {import("./devices.js").Devices} Devices */
@@ -20,9 +21,9 @@ export class Camera {
   /**
    * @param {Record<string, any>} video what is asked of a camera
    * @param {Devices} devices
-   * @param {{ onTrouble: (text: string) => void, onNotice: (text: string) => void }} listener
+   * @param {{ onTrouble: (text: string) => void } & import("./recording.js").RecordingListener} listener
    */
-  constructor(video, devices, { onTrouble, onNotice }) {
+  constructor(video, devices, { onTrouble, onNotice, onFile }) {
     /** @private */
     this._video = video;
     /** @private */
@@ -47,6 +48,12 @@ export class Camera {
     this._speaking = new SpeakingMark(this._tile);
     /** @private */
     this._quality = new QualityBadge(button("localQuality"), () => "Your connection");
+    /** @private */
+    this._recording = new RecordingMark(
+      element("localRecording", HTMLElement),
+      () => (this._capture === "microphone" ? "microphone" : "camera and microphone"),
+      { onNotice, onFile },
+    );
     /** @private @type {PublishedStream | null} */
     this._stream = null;
     /** @private @type {Room | null} */
@@ -131,6 +138,7 @@ export class Camera {
     if (ending) {
       // Its end is only shown: camera and buttons may serve the next visit by then.
       ending.on(Ringhall.STREAM_STATUS.UNPUBLISHED, () => {
+        this._recording.finished(ending);
         if (!this._stream) setStatus("localStatus", ending.status());
       });
       // Gives the camera back at once, though the server may never answer.
@@ -248,11 +256,13 @@ export class Camera {
       this._stopLevel = () => {};
     };
     this._quality.watch(stream);
+    this._recording.show(stream);
     this._refresh();
   }
 
   /** @private @param {PublishedStream} stream */
   _ended(stream) {
+    this._recording.finished(stream);
     if (stream !== this._stream) return;
     setStatus("localStatus", stream.status());
     this._forget();
@@ -261,6 +271,7 @@ export class Camera {
 
   /** @private @param {PublishedStream} stream */
   _failed(stream) {
+    this._recording.finished(stream);
     if (stream !== this._stream) return;
     setStatus("localStatus", stream.status());
     const room = this._room;
@@ -282,6 +293,7 @@ export class Camera {
     this._stream = null;
     this._stopLevel();
     this._quality.clear();
+    this._recording.clear();
     this._refresh();
   }
 
@@ -291,6 +303,8 @@ export class Camera {
     const types = Ringhall.STREAM_EVENT_TYPE;
     if (type === types.REPUBLISH_REQUESTED) {
       this._republish(stream, payload);
+    } else if (type === types.RECORDING_FAILED) {
+      this._recording.failed(stream, payload.info);
     } else if (type === types.DEVICE_LOST) {
       const device = payload.kind === "audio" ? "microphone" : "camera";
       this._onNotice(`Your ${device} is gone: unplugged, or taken by another program. Choose another one under Devices.`);
@@ -311,6 +325,7 @@ export class Camera {
     // The old stream's end, told at once, is no news.
     this._stream = null;
     this._stopLevel();
+    this._recording.clear();
     this._wire(room.republish(stream, { videoCodecs }));
   }
 

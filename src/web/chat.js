@@ -4,6 +4,7 @@
  */
 
 import { button, element, make } from "./dom.js";
+import { recordLinks } from "./recording.js";
 import { explainChat } from "./words.js";
 
 
@@ -50,12 +51,17 @@ export class Chat {
 
   /** @param {string} who @param {string} text */
   say(who, text) {
-    this._append(who, text, "line");
+    this._append(who, [text], "line");
   }
 
   /** News of the room itself. @param {string} who @param {string} text */
   note(who, text) {
-    this._append(who, text, "line system");
+    this._append(who, [text], "line system");
+  }
+
+  /** A recording of one's own, to play or to take away. @param {string} called @param {string} name */
+  offer(called, name) {
+    this._append("chat", recordLinks(called, name), "line system");
   }
 
   /** Own line first, then one message to each other participant. @private */
@@ -73,8 +79,8 @@ export class Chat {
     }
   }
 
-  /** @private @param {string} who @param {string} text @param {string} className */
-  _append(who, text, className) {
+  /** @private @param {string} who @param {(string | Node)[]} parts @param {string} className */
+  _append(who, parts, className) {
     const log = this._log;
     const following = log.scrollHeight - log.scrollTop - log.clientHeight < FOLLOWING_PX;
     const now = new Date();
@@ -82,7 +88,7 @@ export class Chat {
     time.dateTime = now.toISOString();
     time.textContent = `${now.getHours()}:${String(now.getMinutes()).padStart(2, "0")}`;
     const line = make("p", className);
-    line.append(time, " ", make("b", "", who), " - ", text);
+    line.append(time, " ", make("b", "", who), " - ", ...parts);
     log.append(line);
     while (log.childElementCount > LINES_MAX && log.firstElementChild) log.firstElementChild.remove();
     // Somebody who has scrolled back to read is not pulled away.

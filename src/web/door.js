@@ -3,7 +3,8 @@
  * itself in each state of a visit. It decides nothing about rooms.
  */
 
-import { button, element, setLabel } from "./dom.js";
+import { button, element, make, setLabel } from "./dom.js";
+import { recordLinks } from "./recording.js";
 
 /** @typedef {"out" | "joining" | "in" | "lost"} State */
 /** @typedef {import("./camera.js").Capture | "none"} Presence what a person brings along */
@@ -17,6 +18,8 @@ export class Door {
     this._joinBtn = button("joinBtn");
     this.login = element("login", HTMLInputElement);
     this.url = element("url", HTMLInputElement);
+    /** @private */
+    this._recordSwitch = element("recordSwitch", HTMLInputElement);
     this.url.value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
     for (const field of [this.login, this.url]) {
       field.oninput = () => {
@@ -51,6 +54,24 @@ export class Door {
     return this.login.value.trim();
   }
 
+  /** Whether everything in the room is to be recorded. @returns {boolean} */
+  wantsRecording() {
+    return this._recordSwitch.checked;
+  }
+
+  /** Whoever is invited finds the switch where they look for it: the one who opened the room has decided. */
+  putRecordingAside() {
+    element("moreSettings", HTMLDetailsElement).append(element("recordField", HTMLElement));
+  }
+
+  /** A recording of one's own, to play or to take away. @param {string} called @param {string} name */
+  offer(called, name) {
+    const line = make("li");
+    line.append(...recordLinks(called, name));
+    element("recordingList", HTMLElement).append(line);
+    element("recordings", HTMLElement).hidden = false;
+  }
+
   /** Ways in without a camera, after it was refused. @param {boolean} offered */
   offerOthers(offered) {
     button("joinWithMicrophoneBtn").hidden = !offered;
@@ -83,6 +104,9 @@ export class Door {
     this._joinBtn.disabled = state === "joining";
     this.login.disabled = state !== "out";
     this.url.disabled = state !== "out";
+    this._recordSwitch.disabled = state !== "out";
+    // The next visit is another one: nobody finds a recording on by surprise.
+    if (state === "out" && before !== "joining") this._recordSwitch.checked = false;
     element("home", HTMLAnchorElement).inert = state !== "out";
     element("lostNotice", HTMLElement).hidden = state !== "lost";
     const devices = element("devices", HTMLElement);

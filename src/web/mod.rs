@@ -65,6 +65,7 @@ const ASSETS: &[Asset] = &[
     script("/landing.js", include_bytes!("landing.js")),
     script("/level.js", include_bytes!("level.js")),
     script("/quality.js", include_bytes!("quality.js")),
+    script("/recording.js", include_bytes!("recording.js")),
     script("/records.js", include_bytes!("records.js")),
     script("/rejoin.js", include_bytes!("rejoin.js")),
     script("/rooms.js", include_bytes!("rooms.js")),

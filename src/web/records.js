@@ -1,8 +1,9 @@
 /** The page of recordings: what was recorded in which room, to play and to take away. */
 
-import { listRecords, recordAddress } from "./administration.js";
+import { listRecords } from "./administration.js";
 import { copyTemplate, dressAvatar, element, part } from "./dom.js";
 import { AdminGate } from "./gate.js";
+import { recordAddress } from "./recording.js";
 import { counted, reconcile, setText } from "./rows.js";
 import { Theatre, timeText } from "./theatre.js";
 

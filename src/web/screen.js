@@ -3,6 +3,7 @@
 import { SCREEN } from "./applications.js";
 import { button, element, setLabel } from "./dom.js";
 import { QualityBadge } from "./quality.js";
+import { RecordingMark } from "./recording.js";
 import { isSessionLost } from "./camera.js";
 import { explainStream } from "./words.js";
 
@@ -11,8 +12,11 @@ import { explainStream } from "./words.js";
 export const SCREEN_NAME = "screenShare";
 
 export class ScreenShare {
-  /** @param {{ offered: boolean, onLayout: () => void, onTrouble: (text: string) => void }} wishes */
-  constructor({ offered, onLayout, onTrouble }) {
+  /**
+   * @param {{ offered: boolean, onLayout: () => void, onTrouble: (text: string) => void }
+   *   & import("./recording.js").RecordingListener} wishes
+   */
+  constructor({ offered, onLayout, onTrouble, onNotice, onFile }) {
     /** @private */
     this._onLayout = onLayout;
     /** @private */
@@ -23,6 +27,8 @@ export class ScreenShare {
     this._tile = element("sharing", HTMLElement);
     /** @private */
     this._quality = new QualityBadge(button("sharingQuality"), () => "Your shared screen");
+    /** @private */
+    this._recording = new RecordingMark(element("sharingRecording", HTMLElement), () => "screen", { onNotice, onFile });
     /** @private @type {Room | null} */
     this._room = null;
     /** @private @type {PublishedStream | null} */
@@ -61,10 +67,15 @@ export class ScreenShare {
     this._stream = stream;
     stream
       .on(PUBLISHING, () => this._started(stream))
-      .on(UNPUBLISHED, () => this._ended(stream))
+      .on(UNPUBLISHED, () => {
+        this._recording.finished(stream);
+        this._ended(stream);
+      })
       .on(FAILED, () => this._failed(stream))
       .on(Ringhall.STREAM_EVENT, ({ type, payload }) => {
-        if (type === Ringhall.STREAM_EVENT_TYPE.REPUBLISH_REQUESTED) this._republish(stream, payload);
+        const types = Ringhall.STREAM_EVENT_TYPE;
+        if (type === types.REPUBLISH_REQUESTED) this._republish(stream, payload);
+        else if (type === types.RECORDING_FAILED && this._stream === stream) this._recording.failed(stream, payload.info);
       });
   }
 
@@ -74,6 +85,7 @@ export class ScreenShare {
     if (this._stream !== stream || !room || stream.status() !== Ringhall.STREAM_STATUS.PUBLISHING) return;
     // The old stream's end, told at once, is no news.
     this._stream = null;
+    this._recording.clear();
     this._wire(room.republish(stream, { videoCodecs }));
   }
 
@@ -81,6 +93,7 @@ export class ScreenShare {
   _started(stream) {
     if (this._stream !== stream) return;
     this._quality.watch(stream);
+    this._recording.show(stream);
     this._show(true);
   }
 
@@ -89,11 +102,13 @@ export class ScreenShare {
     if (this._stream !== stream) return;
     this._stream = null;
     this._quality.clear();
+    this._recording.clear();
     this._show(false);
   }
 
   /** @private @param {PublishedStream} stream */
   _failed(stream) {
+    this._recording.finished(stream);
     if (this._stream !== stream) return;
     this._ended(stream);
     const given = stream.getErrorInfo() || "";

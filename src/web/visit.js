@@ -45,6 +45,8 @@ class Visit {
     this._leaving = false;
     /** @private @type {Presence} */
     this._presence = "both";
+    /** @private Everything in the room is to be recorded. */
+    this._record = false;
     /** @private */
     this._door = new Door({
       onJoin: (presence) => this._join(presence),
@@ -54,10 +56,13 @@ class Visit {
     /** @private */
     this._devices = new Devices();
     const onTrouble = (/** @type {string} */ text) => this._door.complain(text);
+    const onNotice = (/** @type {string} */ text) => this._notice(text);
+    const onFile = (/** @type {string} */ called, /** @type {string} */ name) => this._offer(called, name);
     /** @private */
     this._camera = new Camera(this._application.video, this._devices, {
       onTrouble,
-      onNotice: (text) => this._notice(text),
+      onNotice,
+      onFile,
     });
     /** @private */
     this._stage = new Stage(this._application, {
@@ -70,6 +75,8 @@ class Visit {
       offered: this._application.sharing,
       onLayout: () => this._stage.layout(),
       onTrouble,
+      onNotice,
+      onFile,
     });
     /** @private */
     this._chat = new Chat();
@@ -93,6 +100,7 @@ class Visit {
     element("roomHint", HTMLElement).textContent = invited
       ? `You are invited to ${this._roomName}.`
       : "A new room is made for you; the link to invite others comes next.";
+    if (invited) this._door.putRecordingAside();
     button("retryBtn").onclick = () => this._rejoin.hurry();
     button("soundBtn").onclick = () => this._unmuteAll();
     button("noticeCloseBtn").onclick = () => this._door.notice("");
@@ -154,6 +162,7 @@ class Visit {
     this._door.offerOthers(false);
     this._door.setState("joining");
     this._presence = presence;
+    this._record = this._door.wantsRecording();
     if (await this._openCamera()) this._connect();
   }
 
@@ -200,7 +209,7 @@ class Visit {
   /** @private @param {RoomSession} session */
   _enter(session) {
     const { STATE, JOINED, LEFT, PUBLISHED, UNPUBLISHED, MESSAGE, FAILED } = Ringhall.ROOM_EVENT;
-    const room = session.join({ name: this._roomName });
+    const room = session.join({ name: this._roomName, record: this._record || undefined });
     const here = () => this._room === room;
     room
       .on(STATE, () => this._entered(room))
@@ -352,6 +361,12 @@ class Visit {
   _notice(text) {
     this._door.notice(text);
     this._chat.note("chat", text);
+  }
+
+  /** In the chat, and at the door, where there is none. @private @param {string} called @param {string} name */
+  _offer(called, name) {
+    this._chat.offer(called, name);
+    this._door.offer(called, name);
   }
 
   /** @private */

@@ -17,6 +17,10 @@ const REFUSALS = [
   [/token is not valid yet/, "Your invitation is not valid yet. Please come back at the agreed time."],
   [/token is for another room/, "Your invitation is for another room."],
   [/token is for another login/, "Your invitation is for another name. Please enter the name it was made for."],
+  [
+    /does not allow recording/,
+    "Your invitation does not allow recording. Join without it, or ask for an invitation that allows it.",
+  ],
   [/[Aa]ccess token/, "The server does not accept your invitation. Please ask for a new one."],
 ];
 
@@ -94,6 +98,12 @@ export function explainEnd(info) {
 /** Why a message did not arrive. @param {string | undefined} info @returns {string} */
 export function explainChat(info) {
   return info ? phrase(CHAT_FAILURES, info) : "the server did not say why";
+}
+
+/** Why a recording is over before its stream is. @param {string} called what was recorded @param {string} info @returns {string} */
+export function explainRecording(called, info) {
+  const why = info.replace(/^The recording of this stream ended(: )?/, "").replace(/^the disk/, "the server's disk");
+  return `The recording of your ${called} has ended${why ? `: ${why}` : ""}. The call goes on.`;
 }
 
 /** @param {any} error from getUserMedia or the library @returns {string} */

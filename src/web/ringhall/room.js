@@ -11,6 +11,7 @@ var RinghallRoom = (() => {
   /** @typedef {RinghallStreamOptions} StreamOptions */
   /** @typedef {InstanceType<typeof RinghallStream.Stream>} Stream */
   /** @typedef {RinghallRoomOwner} RoomOwner */
+  /** @typedef {RinghallJoinOptions} JoinOptions */
 
   /** A stream that a participant publishes: what can be played. */
   class ParticipantStream {
@@ -101,7 +102,7 @@ var RinghallRoom = (() => {
 
   /** A room we asked to join. */
   class Room extends Emitter {
-    /** @param {RoomOwner} session @param {{ name: string, record?: boolean }} options */
+    /** @param {RoomOwner} session @param {JoinOptions} options */
     constructor(session, { name, record }) {
       super();
       this._session = session;

@@ -10,6 +10,7 @@ var RinghallSession = (() => {
   /** @typedef {RinghallConnectOptions} ConnectOptions */
   /** @typedef {InstanceType<typeof RinghallStream.Stream>} Stream */
   /** @typedef {RinghallCallback} Callback */
+  /** @typedef {RinghallJoinOptions} JoinOptions */
 
   /** Why a question could not be asked. */
   const NOT_CONNECTED = "The connection to the server is closed";
@@ -81,7 +82,7 @@ var RinghallSession = (() => {
     }
 
     /**
-     * @param {{ name: string, record?: boolean }} options
+     * @param {JoinOptions} options
      * @returns {Room}
      */
     join(options) {

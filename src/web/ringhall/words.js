@@ -21,6 +21,12 @@
  */
 
 /**
+ * @typedef {Object} RinghallJoinOptions
+ * @property {string} name of the room
+ * @property {boolean} [record] ask the server to record every stream of the room, whoever publishes it, until it is empty
+ */
+
+/**
  * Besides what getUserMedia knows, `video` may carry `type: "screen"`, and
  * `minBitrate` and `maxBitrate` in kbit/s.
  * @typedef {Object} RinghallConstraints
@@ -34,7 +40,7 @@
  * @property {string} [name] publish: ending of the stream's name
  * @property {HTMLElement | null} [display] element the `<video>` is put in
  * @property {RinghallConstraints} [constraints] publish: what to capture; play: `audio` or `video` false leaves it out
- * @property {boolean} [record] publish: ask the server to record
+ * @property {boolean} [record] publish: ask the server to record this stream
  * @property {boolean} [receiveAudio] play: false leaves the sound out
  * @property {boolean} [receiveVideo] play: false leaves the picture out
  * @property {MediaStream} [mediaStream] publish this instead of a camera; its tracks stay the page's
@@ -127,6 +133,7 @@ var RinghallWords = (() => {
     VIDEO_UNAVAILABLE: "videoUnavailable",
     VIDEO_AVAILABLE: "videoAvailable",
     AUDIO_UNAVAILABLE: "audioUnavailable",
+    RECORDING_FAILED: "recordingFailed",
   });
 
   /** `stream.getInfo()` of failures that this side finds. The server has words of its own. */
