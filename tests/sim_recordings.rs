@@ -10,12 +10,12 @@ use ringhall::ops::event::{Event, RecordingStep};
 use ringhall::ops::manifest::{FileState, GapTrack};
 use ringhall::record::layout::TrackKind;
 use ringhall::record::read::sample_bytes;
-use ringhall::signal::client;
+use ringhall::signal::client::{self, ServerMessage};
 use ringhall::sim::browser::Plan;
 use ringhall::sim::encoder::{Encoding, Sound};
 use ringhall::sim::net::Faults;
 use ringhall::sim::publisher::Media;
-use ringhall::sim::world::{Options, World};
+use ringhall::sim::world::{Options, Seat, World};
 use ringhall::wire::nal;
 
 use sim::records::{ALIGNED, file_of, files, made, manifest, publisher, stage, zero_of};
@@ -386,7 +386,14 @@ fn only_what_is_asked_for_is_recorded() {
     let bob = world.enter("Bob", "room", stage());
     let stranger = world.enter("Stranger", "elsewhere", stage());
     world.run_for(secs(4));
-    let _ = (alice, bob, stranger);
+    // Who published before learns of it; who begins later is told with that.
+    let hears = |seat: Seat| {
+        let mut heard = world.browser(seat).heard.iter();
+        heard.any(|(_, message)| {
+            matches!(message, ServerMessage::StreamEvent { kind, .. } if kind == "recordingStarted")
+        })
+    };
+    assert_eq!([alice, bob, stranger].map(hears), [true, false, false]);
     everybody_leaves(&mut world);
     let disk = &world.disk;
     assert_eq!(files(disk).len(), 2);

@@ -89,6 +89,12 @@ pub enum Notice {
         audio: bool,
         video: bool,
     },
+    /// To a publisher: its stream, which went on without, is recorded from now
+    /// on.
+    RecordingStarted {
+        media_session_id: String,
+        record_name: String,
+    },
     /// Media over TCP was asked for and is answered over UDP.
     OverUdp {
         media_session_id: String,

@@ -381,18 +381,12 @@ pub fn render(notice: &Notice) -> Frame {
             status,
             info,
             record_name,
-        } => {
-            let status = stream_object(media_session_id, *status, *info, record_name.as_deref());
-            frame("notifyStreamStatusEvent", json!([status]))
-        }
+        } => named_status(media_session_id, *status, *info, record_name.as_deref()),
         Notice::StreamEvent {
             media_session_id,
             kind,
             payload,
-        } => {
-            let payload: Value = serde_json::from_str(payload).unwrap_or_else(|_| json!({}));
-            stream_event_to(media_session_id, kind, payload)
-        }
+        } => relayed_event(media_session_id, kind, payload),
         Notice::RepublishRequested {
             media_session_id,
             video_codecs,
@@ -407,6 +401,10 @@ pub fn render(notice: &Notice) -> Frame {
             kind,
             info,
         } => stream_event_to(media_session_id, kind, json!({ "info": info })),
+        Notice::RecordingStarted {
+            media_session_id,
+            record_name,
+        } => recording_started(media_session_id, record_name),
         Notice::OverUdp { media_session_id } => over_udp(media_session_id),
         Notice::AvailableStream {
             media_session_id,
@@ -444,6 +442,16 @@ fn over_udp(media_session_id: &str) -> Frame {
     stream_event_to(media_session_id, "transport", payload)
 }
 
+fn recording_started(media_session_id: &str, record_name: &str) -> Frame {
+    let payload = json!({"recordName": record_name});
+    stream_event_to(media_session_id, "recordingStarted", payload)
+}
+
+fn relayed_event(media_session_id: &str, kind: &str, payload: &str) -> Frame {
+    let payload: Value = serde_json::from_str(payload).unwrap_or_else(|_| json!({}));
+    stream_event_to(media_session_id, kind, payload)
+}
+
 fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> Frame {
     frame(
         "notifyStreamEvent",
@@ -453,7 +461,16 @@ fn stream_event_to(media_session_id: &str, kind: &str, payload: Value) -> Frame 
 
 /// `notifyStreamStatusEvent`, also for failures the session itself finds.
 pub fn stream_status(media_session_id: &str, status: StreamStatus, info: Option<&str>) -> Frame {
-    let status = stream_object(media_session_id, status, info, None);
+    named_status(media_session_id, status, info, None)
+}
+
+fn named_status(
+    media_session_id: &str,
+    status: StreamStatus,
+    info: Option<&str>,
+    record_name: Option<&str>,
+) -> Frame {
+    let status = stream_object(media_session_id, status, info, record_name);
     frame("notifyStreamStatusEvent", json!([status]))
 }
 
@@ -571,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_names_the_file() {
+    fn news_of_a_recorded_stream_names_the_file() {
         let notice = Notice::StreamStatus {
             media_session_id: "id".into(),
             status: StreamStatus::Unpublished,
@@ -581,6 +598,14 @@ mod tests {
         assert_eq!(
             render(&notice).text(),
             r#"{"data":[{"mediaSessionId":"id","recordName":"stream-id-ann.mp4","status":"UNPUBLISHED"}],"message":"notifyStreamStatusEvent"}"#
+        );
+        let late = Notice::RecordingStarted {
+            media_session_id: "id".into(),
+            record_name: "stream-id-ann.mp4".into(),
+        };
+        assert_eq!(
+            render(&late).text(),
+            r#"{"data":[{"mediaSessionId":"id","payload":{"recordName":"stream-id-ann.mp4"},"type":"recordingStarted"}],"message":"notifyStreamEvent"}"#
         );
     }
 

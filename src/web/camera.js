@@ -303,6 +303,8 @@ export class Camera {
     const types = Ringhall.STREAM_EVENT_TYPE;
     if (type === types.REPUBLISH_REQUESTED) {
       this._republish(stream, payload);
+    } else if (type === types.RECORDING_STARTED) {
+      this._recording.show(stream);
     } else if (type === types.RECORDING_FAILED) {
       this._recording.failed(stream, payload.info);
     } else if (type === types.DEVICE_LOST) {

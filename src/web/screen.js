@@ -75,7 +75,9 @@ export class ScreenShare {
       .on(Ringhall.STREAM_EVENT, ({ type, payload }) => {
         const types = Ringhall.STREAM_EVENT_TYPE;
         if (type === types.REPUBLISH_REQUESTED) this._republish(stream, payload);
-        else if (type === types.RECORDING_FAILED && this._stream === stream) this._recording.failed(stream, payload.info);
+        else if (this._stream !== stream) return;
+        else if (type === types.RECORDING_STARTED) this._recording.show(stream);
+        else if (type === types.RECORDING_FAILED) this._recording.failed(stream, payload.info);
       });
   }
 

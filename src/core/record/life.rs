@@ -84,12 +84,23 @@ impl Core {
         let publishes = |role: StreamRole| role == StreamRole::Publish;
         let streams = entry.roster.streams().filter(|s| publishes(s.role));
         // A browser's stream that is not live yet is recorded when it is.
-        let ids: Vec<String> = streams
+        let found: Vec<(String, SessionRef)> = streams
             .filter(|stream| stream.live || stream.peer.is_none())
-            .map(|stream| stream.media_session_id.clone())
+            .map(|stream| (stream.media_session_id.clone(), stream.session))
             .collect();
-        for id in ids {
-            self.record_if_wanted(now, room, &id, out);
+        for (media_session_id, owner) in found {
+            if self.recordings.by_stream.contains_key(&media_session_id) {
+                continue;
+            }
+            self.record_if_wanted(now, room, &media_session_id, out);
+            // Its beginning was told before there was a file to name.
+            if let Some(record_name) = self.record_name(&media_session_id) {
+                let notice = Notice::RecordingStarted {
+                    media_session_id,
+                    record_name,
+                };
+                self.tell(owner, notice, out);
+            }
         }
     }
 

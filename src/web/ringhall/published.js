@@ -268,11 +268,15 @@ var RinghallPublished = (() => {
       super._update(news);
     }
 
-    /** A moderator's wish is done first, then told. @param {Record<string, any>} event */
+    /** A moderator's wish is done first, then told; a file's name is known when it is. @param {Record<string, any>} event */
     _notify(event) {
       if (event.type === STREAM_EVENT_TYPE.MUTE_REQUESTED) {
         const wish = event.payload || {};
         for (const kind of KINDS) if (wish[kind] === true && !this._isMuted(kind)) this._setMuted(kind, true);
+      }
+      if (event.type === STREAM_EVENT_TYPE.RECORDING_STARTED) {
+        const { recordName } = event.payload || {};
+        if (typeof recordName === "string") this._recordName = recordName;
       }
       super._notify(event);
     }

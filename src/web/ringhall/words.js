@@ -133,6 +133,7 @@ var RinghallWords = (() => {
     VIDEO_UNAVAILABLE: "videoUnavailable",
     VIDEO_AVAILABLE: "videoAvailable",
     AUDIO_UNAVAILABLE: "audioUnavailable",
+    RECORDING_STARTED: "recordingStarted",
     RECORDING_FAILED: "recordingFailed",
   });
 
