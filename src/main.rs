@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::error::Error;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use ringhall::io::launch::launch;
 use ringhall::io::merge::{MergeOrder, merge};
 use ringhall::io::records::repair::mend;
 use ringhall::ops::config::Config;
+use ringhall::ops::event::Event;
 
 /// Read when it exists and `--config` names no other.
 const DEFAULT_CONFIG: &str = "ringhall.properties";
@@ -182,8 +184,15 @@ fn run_repair(files: &[String]) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// In one write: other lines must not get in between.
+fn print_event(event: &Event) {
+    let line = format!("{event}\n");
+    // Nobody to tell where the terminal is gone.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
-    let launched = launch(config, |event| eprintln!("{event}"))?;
+    let launched = launch(config, print_event)?;
     for warning in &launched.warnings {
         eprintln!("warning: {warning}");
     }
