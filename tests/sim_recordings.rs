@@ -345,6 +345,26 @@ fn a_head_that_would_be_too_long_is_left_out_and_told() {
 }
 
 #[test]
+fn the_beginning_may_be_the_rooms() {
+    let mut world = World::new(Options {
+        origin_is_room: true,
+        ..ALIGNED
+    });
+    let guest = Plan {
+        publishes: false,
+        plays: false,
+        ..stage()
+    };
+    world.enter("Guest", "room", guest);
+    world.run_for(secs(7));
+    world.enter("Alice", "room", stage());
+    world.run_for(secs(4));
+    everybody_leaves(&mut world);
+    let first = file_of(&world.disk, "Alice").seen()[0].at_us;
+    assert!((7_000_000..8_000_000).contains(&first), "{first}");
+}
+
+#[test]
 fn a_plain_file_has_the_tracks_that_came() {
     let mut world = World::new(Options {
         aligned: false,

@@ -208,3 +208,97 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::layout::Layout;
+
+    fn begun(durability: Durability) -> Writer {
+        let begin = Begin {
+            name: "a.mp4".to_owned(),
+            layout: Layout::default(),
+            head: None,
+        };
+        let mut writer = Writer::new(Box::new(begin), durability);
+        assert!(matches!(writer.next_order(), Some(FileOrder::Begin(_))));
+        assert!(writer.next_order().is_none(), "one order at a time");
+        let begun = FileDone::Begun {
+            len_bytes: 1_000,
+            number: 1,
+        };
+        assert_eq!(writer.done(begun), None);
+        writer
+    }
+
+    /// Where the next order writes, and what; or another order's name.
+    fn next(writer: &mut Writer) -> Option<(u64, Vec<u8>)> {
+        match writer.next_order()? {
+            FileOrder::Write { offset, bytes } => Some((offset, bytes.to_vec())),
+            FileOrder::Sync => Some((0, b"sync".to_vec())),
+            FileOrder::Finish => Some((0, b"finish".to_vec())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fragment() -> Bytes {
+        Bytes::from_static(b"....free and what follows")
+    }
+
+    #[test]
+    fn a_fragment_counts_when_all_of_it_is_written() {
+        let mut writer = begun(Durability::Whole);
+        assert_eq!(next(&mut writer), None);
+        writer.push(fragment());
+        let whole = fragment();
+        assert_eq!(next(&mut writer), Some((1_000, whole.to_vec())));
+        writer.done(FileDone::Written { bytes: 10 });
+        assert_eq!(next(&mut writer), Some((1_010, whole[10..].to_vec())));
+        writer.done(FileDone::Written { bytes: 15 });
+        assert_eq!(next(&mut writer), Some((1_004, b"moof".to_vec())));
+        writer.done(FileDone::Written { bytes: 3 });
+        assert_eq!(next(&mut writer), Some((1_007, b"f".to_vec())));
+        writer.done(FileDone::Written { bytes: 1 });
+        assert_eq!((next(&mut writer), writer.queued_bytes()), (None, 0));
+        writer.push(fragment());
+        assert_eq!(next(&mut writer).unwrap().0, 1_025);
+    }
+
+    #[test]
+    fn a_fragment_is_on_the_medium_before_it_counts_where_that_is_wanted() {
+        let mut writer = begun(Durability::Fragment);
+        writer.push(fragment());
+        next(&mut writer);
+        writer.done(FileDone::Written { bytes: 25 });
+        assert_eq!(next(&mut writer).unwrap().1, b"sync");
+        writer.done(FileDone::Synced);
+        assert_eq!(next(&mut writer).unwrap().1, b"moof");
+    }
+
+    #[test]
+    fn a_fault_ends_the_file_with_what_it_has() {
+        let mut writer = begun(Durability::Whole);
+        writer.push(fragment());
+        writer.push(fragment());
+        next(&mut writer);
+        writer.done(FileDone::Failed("the disk is full"));
+        assert_eq!(writer.fault(), Some("the disk is full"));
+        writer.push(fragment());
+        assert_eq!(next(&mut writer).unwrap().1, b"finish");
+        let ended = writer.done(FileDone::Failed("the disk is full"));
+        assert_eq!(ended, Some(Ended::Left("the disk is full")));
+        assert_eq!(next(&mut writer), None);
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_disk_is_bounded() {
+        let mut writer = begun(Durability::Whole);
+        let large = Bytes::from(vec![0; RECORD_QUEUE_MAX_BYTES / 4]);
+        for _ in 0..4 {
+            writer.push(large.clone());
+            assert_eq!(writer.fault(), None);
+        }
+        writer.push(large);
+        assert_eq!(writer.fault(), Some(TOO_SLOW));
+    }
+}

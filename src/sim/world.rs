@@ -53,6 +53,8 @@ pub struct Options {
     pub aligned: bool,
     /// Every stream is recorded.
     pub record_all: bool,
+    /// And their beginning is the room's.
+    pub origin_is_room: bool,
     /// Opus is recorded as AAC.
     pub record_aac: bool,
     /// A recording that would begin with more black begins with its stream.
@@ -72,6 +74,7 @@ impl Options {
             secret: None,
             aligned: false,
             record_all: false,
+            origin_is_room: false,
             record_aac: false,
             shift_max: Span::from_secs(6 * 3_600),
         }
@@ -411,6 +414,7 @@ fn setup(
             record: RecordRules {
                 aligned: options.aligned,
                 all: options.record_all,
+                origin_is_room: options.origin_is_room,
                 as_aac: options.record_aac,
                 shift_max: options.shift_max,
                 ..RecordRules::default()

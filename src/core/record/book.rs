@@ -98,17 +98,21 @@ impl Book {
         }
     }
 
-    /// Where the last recorded sample of any stream ends.
+    /// Where the last recorded sample of any stream ends, on the server's clock.
     fn common_end_us(&self) -> i64 {
-        let whole = self.lines.iter().filter_map(|line| line.finished);
-        let ends = whole.map(|finished| i64::try_from(finished.duration_us).unwrap_or(i64::MAX));
-        ends.max().unwrap_or(0)
+        let end_us = |line: &Line| {
+            let duration_us = i64::try_from(line.finished?.duration_us).ok()?;
+            line.summary.zero_us.checked_add(duration_us)
+        };
+        self.lines.iter().filter_map(end_us).max().unwrap_or(0)
     }
 
     /// What a file lacks until `end_us`; `None`: nothing worth adding.
     fn tail_of(&self, line: usize, end_us: i64) -> Option<Extend> {
         let line = self.lines.get(line)?;
         let finished = line.finished?;
+        // Not every file begins with the others.
+        let end_us = end_us.saturating_sub(line.summary.zero_us);
         let timescale = line
             .summary
             .layout
