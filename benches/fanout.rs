@@ -16,8 +16,10 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 
 use ringhall::base::snapshot::Counters;
+use ringhall::core::record::RecordRules;
 use ringhall::io::udp::{ReceiveReport, SendReport};
 use ringhall::proto::srtp::Profile;
+use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::demux;
 use shared::bare::{Bare, WIRE_BYTES};
 use shared::egress;
@@ -28,8 +30,10 @@ use shared::samples::Samples;
 use shared::server::Server;
 use shared::verdict::Verdict;
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod shared {
     pub mod bare;
+    pub mod connect;
     pub mod crowd;
     pub mod egress;
     pub mod guest;
@@ -75,7 +79,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         .enable_io()
         .build()?;
     let _inside = runtime.enter();
-    let server = Server::new(|sockets| {
+    let server = Server::new(VideoCodec::Vp8, RecordRules::default(), |sockets| {
         let fds = (0..2).filter_map(|family| sockets.fd(family));
         if options.tx {
             fds.into_iter().try_for_each(egress::mark)

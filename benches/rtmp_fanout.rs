@@ -19,6 +19,7 @@ use shared::processes::Process;
 use shared::samples::Samples;
 use shared::verdict::Verdict;
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod shared {
     pub mod processes;
     pub mod samples;

@@ -7,30 +7,36 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use ringhall::base::time::Time;
-use ringhall::core::{ConnectionId, Door, Input, Machine};
+use ringhall::core::{CloseCause, ConnectionId, Door, Input, Machine};
 use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
 use ringhall::proto::srtp::{self, Profile};
 use ringhall::proto::ws::client_text_frame;
+use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::{demux, rtcp, rtp, stun};
 use serde_json::{Value, json};
 
 use super::server::Server;
 
 pub const ROOM: &str = "bench";
-const STREAM: &str = "stream";
+/// Whom viewers play: the first publisher, whose stream is called as itself.
+const PLAYED: &str = "guest0";
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Offers as Chromium makes them; VP8 is payload type 96 in both.
-const PUBLISH_OFFER: &str =
+/// Offers as Chromium makes them; VP8 is payload type 96 in all, H.264 in
+/// packetization mode 1 is agreed on as 108, Opus 111.
+const PUBLISH_VP8: &str =
     include_str!("../../tests/vectors/offers/chromium_publish_stripped_to_vp8.sdp");
+const PUBLISH_H264: &str =
+    include_str!("../../tests/vectors/offers/chromium_publish_stripped_to_h264.sdp");
 const PLAY_OFFER: &str = include_str!("../../tests/vectors/offers/chromium_play.sdp");
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    Publisher,
+    Publisher(VideoCodec),
+    /// Of the first publisher.
     Viewer,
 }
 
@@ -67,7 +73,8 @@ impl Guest {
     pub fn enter(server: &mut Server, part: Part, number: usize, identity: &Identity) -> Self {
         let name = format!("guest{number}");
         let offer = match part {
-            Part::Publisher => own_offer(PUBLISH_OFFER, &name, identity),
+            Part::Publisher(VideoCodec::Vp8) => own_offer(PUBLISH_VP8, &name, identity),
+            Part::Publisher(VideoCodec::H264) => own_offer(PUBLISH_H264, &name, identity),
             Part::Viewer => own_offer(PLAY_OFFER, &name, identity),
         };
         let guest = Guest {
@@ -101,14 +108,18 @@ impl Guest {
             "sendData",
             json!({"operationId": "1", "payload": join}),
         );
+        let stream = match part {
+            Part::Publisher(_) => &guest.name,
+            Part::Viewer => PLAYED,
+        };
         let offer = json!({
             "mediaSessionId": guest.name,
-            "name": STREAM,
+            "name": stream,
             "custom": {"name": ROOM},
             "sdp": guest.offer,
         });
         match part {
-            Part::Publisher => guest.say(server, "publishStream", offer),
+            Part::Publisher(_) => guest.say(server, "publishStream", offer),
             Part::Viewer => guest.say(server, "playStream", offer),
         }
         guest
@@ -215,9 +226,24 @@ impl Guest {
     /// The SSRC of the video this guest sends or gets.
     pub fn video_ssrc(&self) -> Option<u32> {
         match self.part {
-            Part::Publisher => video_ssrc(&self.offer),
+            Part::Publisher(_) => ssrc("video", &self.offer),
             Part::Viewer => self.answer.as_ref()?.video_ssrc,
         }
+    }
+
+    /// The SSRC of the sound a publisher sends.
+    pub fn audio_ssrc(&self) -> Option<u32> {
+        ssrc("audio", &self.offer)
+    }
+
+    /// Hangs up.
+    pub fn leave(&self, server: &mut Server) {
+        let now = server.now();
+        let input = Input::Closed {
+            connection: self.connection,
+            cause: CloseCause::Ended,
+        };
+        server.core.handle(now, input, &mut server.outbox);
     }
 
     /// Tells the server how the video arrives, as browsers do once a second:
@@ -292,13 +318,15 @@ fn read_answer(sdp: &str) -> Option<Answer> {
     Some(Answer {
         ufrag: value("a=ice-ufrag:")?,
         pwd: value("a=ice-pwd:")?,
-        video_ssrc: video_ssrc(sdp),
+        video_ssrc: ssrc("video", sdp),
     })
 }
 
-fn video_ssrc(sdp: &str) -> Option<u32> {
-    let (_, video) = sdp.split_once("m=video")?;
-    let (_, ssrc) = video.split_once("a=ssrc:")?;
+/// The first SSRC of a section.
+fn ssrc(section: &str, sdp: &str) -> Option<u32> {
+    let mut sections = sdp.split("\nm=").skip(1);
+    let section = sections.find(|text| text.starts_with(section))?;
+    let (_, ssrc) = section.split_once("a=ssrc:")?;
     ssrc.split(' ').next()?.parse().ok()
 }
 

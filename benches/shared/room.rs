@@ -6,15 +6,15 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use ringhall::proto::srtp::Profile;
+use ringhall::wire::codec::VideoCodec;
 
 use super::bare::{HEADER_BYTES, PACKET_BYTES};
+use super::connect::{connect, pass_on_writes};
 use super::crowd::{self, Crowd};
 use super::guest::{Guest, Part};
 use super::options::{BackEnd, SUBSCRIBERS};
 use super::server::{self, Server};
 
-/// Time for every guest to connect.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often viewers report, as browsers do.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,7 +47,7 @@ impl Room {
     pub fn open(mut server: Server) -> Result<Self, Box<dyn Error>> {
         let identity = server::identity(server.origin())?;
         let publisher_socket = crowd::receiver()?;
-        let publisher = Guest::enter(&mut server, Part::Publisher, 0, &identity);
+        let publisher = Guest::enter(&mut server, Part::Publisher(VideoCodec::Vp8), 0, &identity);
         let mut room = Room {
             crowd: Crowd::new(SUBSCRIBERS)?,
             viewers: Vec::new(),
@@ -81,45 +81,15 @@ impl Room {
     }
 
     fn connect_all(&mut self) -> Result<(), Box<dyn Error>> {
-        let started = Instant::now();
-        let to = self.server.address(BackEnd::Mmsg);
-        while !self.all_connected() {
-            if started.elapsed() > PATIENCE {
-                return Err("not everybody got connected".into());
-            }
-            self.pass_on_writes()?;
-            let now = self.server.now();
-            let guests = self.viewers.iter_mut().zip(&self.crowd.sockets);
-            for (guest, socket) in guests.chain([(&mut self.publisher, &self.publisher_socket)]) {
-                let mut outcome = guest.act(now, socket, to);
-                crowd::drain(socket, |_, datagram| {
-                    let received = guest.receive(now, socket, to, datagram);
-                    if outcome.is_ok() {
-                        outcome = received;
-                    }
-                })?;
-                outcome?;
-            }
-            self.server.catch_up(BackEnd::Mmsg);
-        }
-        // The last word of a handshake is the guest's.
-        self.server.catch_up(BackEnd::Mmsg);
-        self.pass_on_writes()
-    }
-
-    fn all_connected(&self) -> bool {
-        let mut all = self.viewers.iter().chain([&self.publisher]);
-        all.all(|guest| guest.keys.is_some())
+        let viewers = self.viewers.iter_mut().zip(&self.crowd.sockets);
+        let publisher = (&mut self.publisher, &self.publisher_socket);
+        let mut everybody: Vec<_> = viewers.chain([publisher]).collect();
+        connect(&mut self.server, &mut everybody)
     }
 
     fn pass_on_writes(&mut self) -> Result<(), Box<dyn Error>> {
-        for (to, bytes) in self.server.outbox.writes.drain(..) {
-            for guest in self.viewers.iter_mut().chain([&mut self.publisher]) {
-                guest.hear(to, &bytes)?;
-            }
-        }
-        self.server.outbox.events.clear();
-        Ok(())
+        let everybody = self.viewers.iter_mut().chain([&mut self.publisher]);
+        pass_on_writes(&mut self.server, everybody)
     }
 
     /// Publishes `frames` frames of `k` packets to a back end's socket, where

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use ringhall::base::snapshot::ServerSnapshot;
 use ringhall::base::time::{Span, Time};
+use ringhall::core::record::RecordRules;
 use ringhall::core::trains::Train;
 use ringhall::core::{Core, CoreId, Input, Machine, Outbox, Rules, Setup, TurnReport};
 use ringhall::io::certificate::certificate;
@@ -29,6 +30,8 @@ pub struct Server {
     pub fingerprint: [u8; 32],
     origin: Instant,
     taken: Vec<Train>,
+    /// The time instead of the clock's, for minutes that pass at once.
+    pub told: Option<Time>,
     /// `None` where this host refuses io_uring.
     uring: Option<Engine>,
     mmsg: Engine,
@@ -41,7 +44,11 @@ struct Engine {
 
 impl Server {
     /// Inside a tokio runtime. `open` sees each socket before it is used.
-    pub fn new(open: impl Fn(&Sockets) -> std::io::Result<()>) -> Result<Self, Box<dyn Error>> {
+    pub fn new(
+        video: VideoCodec,
+        record: RecordRules,
+        open: impl Fn(&Sockets) -> std::io::Result<()>,
+    ) -> Result<Self, Box<dyn Error>> {
         let origin = Instant::now();
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut warnings = Vec::new();
@@ -68,12 +75,15 @@ impl Server {
             cores: 1,
             candidates: vec![SocketAddr::new(loopback, mmsg.port)],
             identity: identity.clone(),
-            video_codecs: vec![VideoCodec::Vp8],
+            video_codecs: vec![video],
             max_bitrate_kbps: None,
             opus_bitrate_bps: 64_000,
             aac_bitrate_bps: 96_000,
             tls: None,
-            rules: Rules::default(),
+            rules: Rules {
+                record,
+                ..Rules::default()
+            },
             keep_alive: KeepAlive {
                 interval: NEVER,
                 probes: 1,
@@ -88,13 +98,15 @@ impl Server {
             fingerprint: identity.fingerprint,
             origin,
             taken: Vec::new(),
+            told: None,
             uring,
             mmsg,
         })
     }
 
     pub fn now(&self) -> Time {
-        Time::from_us(self.origin.elapsed().as_micros() as u64)
+        let elapsed = || Time::from_us(self.origin.elapsed().as_micros() as u64);
+        self.told.unwrap_or_else(elapsed)
     }
 
     /// The instant of [`Time::ZERO`].
