@@ -33,7 +33,7 @@ use crate::wire::nal;
 const GATHERING: Span = Span::from_secs(1);
 /// The same while a track is missing that may come (house rule D9).
 const GATHERING_WITHOUT: Span = Span::from_secs(2);
-/// A fragment lasts no longer: so much is lost in a crash.
+/// A fragment of either track lasts no longer: so much is lost in a crash.
 const FRAGMENT_MAX_US: i64 = 1_000_000;
 /// Nor waits it longer for what would fill it.
 const FRAGMENT_WAIT_US: i64 = 2 * FRAGMENT_MAX_US;
@@ -186,8 +186,6 @@ struct FragmentOut {
     /// Ends of the tracks, in ticks.
     ends: Times,
     audio_timescale: u32,
-    /// From the first sample's beginning to the last one's end.
-    span_us: Option<(i64, i64)>,
     done: VecDeque<Bytes>,
 }
 
@@ -568,7 +566,6 @@ impl Running {
                 sequence: head.sequence_after(audio_timescale),
                 ends,
                 audio_timescale,
-                span_us: None,
                 done: VecDeque::new(),
             },
             known_sets: Some(sets.clone()),
@@ -692,43 +689,38 @@ impl Running {
 
 impl FragmentOut {
     fn push(&mut self, kind: TrackKind, sample: Sample, bytes: &[u8]) {
-        let before_us = self.position_us(kind);
-        let position = match kind {
-            TrackKind::Video => &mut self.ends.video,
-            TrackKind::Audio => &mut self.ends.audio,
-        };
-        let before = *position;
-        *position = before + u64::from(sample.duration);
-        let after = *position;
-        let span_us = (before_us, self.position_us(kind));
-        let joined = self.span_us.map_or(span_us, |(from, until)| {
-            (from.min(span_us.0), until.max(span_us.1))
-        });
-        let is_long = joined.1 - joined.0 > FRAGMENT_MAX_US;
+        let end = self.end(kind) + u64::from(sample.duration);
+        // Each track by itself: silence and black are written so late that
+        // they are further behind the other track than a fragment is long.
+        let is_long = self.us(kind, end) - self.begins_us(kind) > FRAGMENT_MAX_US;
         let is_large = self.fragment.size_bytes() + bytes.len() > FRAGMENT_MAX_BYTES;
-        let is_full = is_long || is_large || self.fragment.is_full();
-        if is_full && self.span_us.is_some() {
+        if is_long || is_large || self.fragment.is_full() {
             // The sample at hand begins the next one.
-            self.set_position(kind, before);
             self.flush();
-            self.set_position(kind, after);
-            self.span_us = Some(span_us);
-        } else {
-            self.span_us = Some(joined);
+        }
+        match kind {
+            TrackKind::Video => self.ends.video = end,
+            TrackKind::Audio => self.ends.audio = end,
         }
         self.fragment.push(kind, sample, bytes);
     }
 
     /// Gives out what is there, if it has waited long.
     fn flush_due(&mut self, now_us: i64) {
-        let is_due = |(from_us, _): (i64, i64)| now_us - from_us > FRAGMENT_WAIT_US;
-        if self.span_us.is_some_and(is_due) {
+        let kinds = [
+            (TrackKind::Video, self.base.video),
+            (TrackKind::Audio, self.base.audio),
+        ];
+        let has_any = |(kind, base): &(TrackKind, u64)| self.end(*kind) > *base;
+        let begun = kinds.iter().filter(|kind| has_any(kind));
+        let latest = begun.map(|(kind, _)| self.begins_us(*kind)).max();
+        if latest.is_some_and(|from_us| now_us - from_us > FRAGMENT_WAIT_US) {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        if self.span_us.take().is_none() {
+        if self.fragment.is_empty() {
             return;
         }
         let fragment = self.fragment.take(self.sequence, self.base);
@@ -737,17 +729,24 @@ impl FragmentOut {
         self.base = self.ends;
     }
 
-    fn position_us(&self, kind: TrackKind) -> i64 {
+    fn end(&self, kind: TrackKind) -> u64 {
         match kind {
-            TrackKind::Video => to_us(self.ends.video, VIDEO_TIMESCALE),
-            TrackKind::Audio => to_us(self.ends.audio, self.audio_timescale),
+            TrackKind::Video => self.ends.video,
+            TrackKind::Audio => self.ends.audio,
         }
     }
 
-    fn set_position(&mut self, kind: TrackKind, ticks: u64) {
+    fn begins_us(&self, kind: TrackKind) -> i64 {
         match kind {
-            TrackKind::Video => self.ends.video = ticks,
-            TrackKind::Audio => self.ends.audio = ticks,
+            TrackKind::Video => self.us(kind, self.base.video),
+            TrackKind::Audio => self.us(kind, self.base.audio),
+        }
+    }
+
+    fn us(&self, kind: TrackKind, ticks: u64) -> i64 {
+        match kind {
+            TrackKind::Video => to_us(ticks, VIDEO_TIMESCALE),
+            TrackKind::Audio => to_us(ticks, self.audio_timescale),
         }
     }
 }
@@ -793,3 +792,6 @@ fn ticks(us: i64, timescale: u32) -> u64 {
 fn micros(time: Time) -> i64 {
     i64::try_from(time.as_us()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

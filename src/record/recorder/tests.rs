@@ -1,0 +1,89 @@
+use super::*;
+use crate::record::fmp4::FLIP_TO;
+use crate::record::read::open;
+use crate::record::store::Memory;
+use crate::sim::h264_content::{PPS, PictureKind, SPS, picture};
+
+const OPUS: AudioTrack = AudioTrack::Opus { channels: 2 };
+
+fn at(ms: u64) -> Time {
+    Time::from_us(ms * 1_000)
+}
+
+/// A minute of pictures, of sound or of both, in a file that has both tracks:
+/// its fragments, and the file as it is then.
+fn minute(has_pictures: bool, has_sound: bool) -> (usize, Memory) {
+    let spec = RecorderSpec {
+        video: Some(VideoCodec::H264),
+        video_is_agreed: true,
+        audio: Expected::Track(OPUS),
+        silence: OPUS,
+        is_aligned: true,
+        shift_max: Span::from_secs(1),
+    };
+    let mut recorder = Recorder::new(spec, String::new());
+    recorder.set_origin(at(0));
+    for n in 0..3_000 {
+        let ms = n * 20;
+        let time = |rate: u32| FrameTime {
+            ticks: ms * u64::from(rate) / 1_000,
+            rate,
+            wall_us: None,
+            arrival: at(ms),
+        };
+        if has_pictures && n % 2 == 0 {
+            let kind = match n {
+                0 => PictureKind::Key,
+                _ => PictureKind::Predicted,
+            };
+            let mut data = Vec::new();
+            nal::write_avcc(&mut data, &picture(kind, n as u32, 0, 1_000));
+            recorder.take_video(VideoFrame {
+                time: time(90_000),
+                composition: 0,
+                is_key: n == 0,
+                data: Bytes::from(data),
+                sets: (n == 0).then(|| ParameterSets {
+                    sps: vec![SPS.to_vec()],
+                    pps: vec![PPS.to_vec()],
+                }),
+            });
+        }
+        if has_sound {
+            recorder.take_audio(time(48_000), Bytes::from_static(&[0xfc, 1, 2]));
+        }
+        recorder.advance(at(ms));
+    }
+    recorder.finish(at(60_000));
+    let (mut fragments, mut memory) = (0, Memory::default());
+    while let Some(piece) = recorder.poll() {
+        match piece {
+            Piece::Begin(begin) => {
+                begin.write(&mut memory).unwrap();
+            }
+            Piece::Fragment(bytes) => {
+                let from = memory.bytes.len();
+                memory.bytes.extend(bytes);
+                memory.bytes[from + 4..from + 8].copy_from_slice(&FLIP_TO);
+                fragments += 1;
+            }
+        }
+    }
+    (fragments, memory)
+}
+
+#[test]
+fn a_fragment_lasts_a_second_whatever_is_missing() {
+    for (has_pictures, has_sound) in [(true, true), (true, false), (false, true)] {
+        let (fragments, mut memory) = minute(has_pictures, has_sound);
+        let case = (has_pictures, has_sound);
+        assert!((58..=64).contains(&fragments), "{case:?}: {fragments}");
+        let recording = open(&mut memory).unwrap();
+        for kind in [TrackKind::Video, TrackKind::Audio] {
+            let last = recording.rows(kind).last().unwrap();
+            let ticks = last.decode_ticks + u64::from(last.sample.duration);
+            let end_us = to_us(ticks, recording.timescale(kind).unwrap());
+            assert!((end_us - 60_000_000).abs() < 40_000, "{case:?}: {end_us}");
+        }
+    }
+}
