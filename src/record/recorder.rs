@@ -40,6 +40,10 @@ const FRAGMENT_WAIT_US: i64 = 2 * FRAGMENT_MAX_US;
 /// Silence, or black where no picture has come yet, is written for what is this
 /// long ago: nothing that arrives is older.
 const FILL_LAG: Span = Span::from_ms(1_500);
+/// Black is written so much at once, each piece from a key frame on: in smaller
+/// ones it would be key frames only, which are hundreds of times as large as
+/// what follows them.
+const BLACK_PIECE_US: i64 = 1_000_000;
 /// Shorter gaps are not worth telling, nor smaller pieces of one.
 const GAP_MIN_US: i64 = 1_000_000;
 const GAP_PIECE_US: i64 = 100_000;
@@ -639,7 +643,10 @@ impl Running {
                 out.push(TrackKind::Audio, sample, bytes);
             });
         }
-        if self.video.as_ref().is_some_and(|track| !track.is_showing()) {
+        let lacks = |track: &PictureTrack| {
+            !track.is_showing() && until_us - track.position_us() >= BLACK_PIECE_US
+        };
+        if self.video.as_ref().is_some_and(lacks) {
             self.black(until_us);
         }
     }
@@ -673,6 +680,9 @@ impl Running {
         ];
         let end_us = ends.into_iter().flatten().fold(end_us, i64::max);
         self.fill(end_us, summary);
+        if self.video.as_ref().is_some_and(|track| !track.is_showing()) {
+            self.black(end_us);
+        }
         let (out, video) = (&mut self.out, &mut self.video);
         if let Some(track) = video {
             track.close(end_us, &mut |sample, bytes| {

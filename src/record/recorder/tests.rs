@@ -1,6 +1,6 @@
 use super::*;
 use crate::record::fmp4::FLIP_TO;
-use crate::record::read::open;
+use crate::record::read::{Row, open};
 use crate::record::store::Memory;
 use crate::sim::h264_content::{PPS, PictureKind, SPS, picture};
 
@@ -70,6 +70,20 @@ fn minute(has_pictures: bool, has_sound: bool) -> (usize, Memory) {
         }
     }
     (fragments, memory)
+}
+
+#[test]
+fn black_beside_sound_is_mostly_no_key_frame() {
+    let (_, mut memory) = minute(false, true);
+    let recording = open(&mut memory).unwrap();
+    let rows: Vec<_> = recording.rows(TrackKind::Video).collect();
+    assert!((1_790..=1_810).contains(&rows.len()), "{}", rows.len());
+    let keys = rows.iter().filter(|row| row.sample.is_sync).count();
+    assert!((58..=64).contains(&keys), "{keys}");
+    // Two key frames in a row would have to tell that they are two (ITU-T H.264
+    // section 7.4.3, idr_pic_id).
+    let is_pair = |pair: &[Row]| pair[0].sample.is_sync && pair[1].sample.is_sync;
+    assert!(!rows.windows(2).any(is_pair));
 }
 
 #[test]
