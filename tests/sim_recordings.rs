@@ -495,3 +495,23 @@ fn events_tell_of_each_file() {
     };
     assert!(Span::from_ms(duration_ms) > secs(4));
 }
+
+#[test]
+fn an_encoder_is_recorded_whole_from_a_later_wish_on() {
+    let mut world = World::new(Options {
+        record_all: false,
+        ..ALIGNED
+    });
+    world.rtmp_encoder("room", "Encoder", sound::aac().encoding());
+    world.run_for(secs(3));
+    let guest = world.enter("Guest", "other", Plan::AUDIENCE);
+    world.run_for(secs(1));
+    let join = client::join("again", "room").replace("\"name\"", "\"record\":true,\"name\"");
+    world.say(guest, &join);
+    world.run_for(secs(8));
+    everybody_leaves(&mut world);
+    let mut file = file_of(&world.disk, "Encoder");
+    let seen = file.seen();
+    assert!(seen.len() > 150 && seen[0].is_key, "{}", seen.len());
+    assert!(file.rows(TrackKind::Audio).len() > 250);
+}

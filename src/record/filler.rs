@@ -45,6 +45,10 @@ pub struct Filler {
     pub video: Option<BlackVideo>,
     pub audio: Option<Silence>,
     pub frame_rate: FrameRate,
+    /// Black is shown so much later than decoded, in ticks of
+    /// [`VIDEO_TIMESCALE`]: behind a stream whose pictures are reordered, what
+    /// was decoded last is not shown last.
+    pub composition: i32,
 }
 
 /// Seconds from one black key frame to the next: a player that seeks decodes no
@@ -148,7 +152,16 @@ impl<'a> FillerSamples<'a> {
         // A frame lasts a second at most.
         let duration = u32::try_from(duration).unwrap_or(u32::MAX);
         let bytes = black.picture(since_key, key_number, self.sets);
-        sample(TrackKind::Video, duration, since_key == 0, bytes)
+        let (kind, sample, bytes) = sample(TrackKind::Video, duration, since_key == 0, bytes);
+        let composition = self.filler.composition;
+        (
+            kind,
+            Sample {
+                composition,
+                ..sample
+            },
+            bytes,
+        )
     }
 }
 
@@ -178,6 +191,7 @@ mod tests {
             video: Some(BlackVideo::H264(BlackH264::of_size(320, 240))),
             audio: audio.as_ref().map(Silence::of),
             frame_rate: FrameRate::USUAL,
+            composition: 0,
         }
     }
 
@@ -311,6 +325,19 @@ mod tests {
             let is_key = index % 60 == 0;
             let frame = if is_key { black.key() } else { black.inter() };
             assert_eq!((*is_sync, *len), (is_key, frame.len()));
+        }
+    }
+
+    #[test]
+    fn behind_reordered_pictures_black_is_shown_later() {
+        let late = Filler {
+            composition: 9_000,
+            ..filler(Some(AudioTrack::Pcmu))
+        };
+        let mut samples = late.fill(90_000, 8_000, ParameterSets::InBand);
+        while let Some((kind, sample, _)) = samples.next() {
+            let expected = if kind == TrackKind::Video { 9_000 } else { 0 };
+            assert_eq!(sample.composition, expected);
         }
     }
 

@@ -127,13 +127,18 @@ pub struct Summary {
     pub size: Option<(u16, u16)>,
     /// Of the stream, as it began.
     pub frame_rate: Option<FrameRate>,
+    /// The most a picture is shown later than decoded, in ticks of 90 kHz.
+    pub composition_max: i32,
 }
 
 impl Summary {
     /// Black and silence that continue the file.
     pub fn tail_filler(&self) -> Filler {
         let rate = self.frame_rate.unwrap_or(FrameRate::USUAL);
-        shape::filler(&self.layout, &self.sets, self.size, rate)
+        Filler {
+            composition: self.composition_max,
+            ..shape::filler(&self.layout, &self.sets, self.size, rate)
+        }
     }
 }
 
@@ -345,11 +350,6 @@ impl Recorder {
         self.phase = Phase::Over;
     }
 
-    /// The sets in use.
-    pub fn sets(&self) -> &ParameterSets {
-        &self.summary.sets
-    }
-
     /// What goes into the file next.
     pub fn poll(&mut self) -> Option<Piece> {
         self.ready.pop_front()
@@ -462,6 +462,7 @@ impl Recorder {
         };
         let at_us = at_us - running.zero_us;
         self.summary.has_picture = true;
+        self.summary.composition_max = self.summary.composition_max.max(frame.composition);
         self.summary.content_until_us = self.summary.content_until_us.max(at_us);
         running.picture(at_us, frame, &mut self.summary.gaps);
         self.collect();

@@ -82,6 +82,7 @@ pub fn filler(
         video,
         audio: layout.audio.as_ref().map(Silence::of),
         frame_rate,
+        composition: 0,
     }
 }
 

@@ -21,8 +21,11 @@ use crate::record::order::{Extend, FileDone, FileOrder, RecordingId, Stretch};
 use crate::record::recorder::Summary;
 use crate::record::sound::to_ticks;
 
-/// The manifest of a room that goes on is not written more often than this.
+/// The manifest of a room that goes on is not written more often than this,
+/// when it is long.
 const NOTE_INTERVAL: Span = Span::from_secs(2);
+/// Files whose manifest is short.
+const NOTED_AT_ONCE_MAX: usize = 64;
 
 pub(in crate::core) struct Book {
     pub(super) room: String,
@@ -39,6 +42,8 @@ pub(in crate::core) struct Book {
     tails: Option<VecDeque<usize>>,
     end_us: i64,
     noted: Option<Time>,
+    /// Something changed since.
+    is_stale: bool,
     manifest_name: Option<String>,
 }
 
@@ -174,6 +179,7 @@ impl Core {
             tails: None,
             end_us: 0,
             noted: None,
+            is_stale: false,
             manifest_name: None,
         })?;
         entry.book = Some(book);
@@ -304,6 +310,14 @@ impl Core {
         }
     }
 
+    /// Writes a manifest that had to wait.
+    pub(super) fn note_stale_book(&mut self, now: Time, key: Key<Book>, out: &mut Outbox) {
+        let book = self.recordings.books.get(key);
+        if book.is_some_and(|book| book.is_stale) {
+            self.note_book(now, key, out);
+        }
+    }
+
     /// Writes the manifest, not too often; whether it is being written.
     pub(super) fn note_book(&mut self, now: Time, key: Key<Book>, out: &mut Outbox) -> bool {
         let unix_us_at_zero = self.setup.unix_us_at_zero;
@@ -313,10 +327,13 @@ impl Core {
         };
         let is_soon = |at: Time| now.since(at) < NOTE_INTERVAL;
         let is_empty = book.lines.iter().all(|line| line.state == LineState::Void);
-        if is_empty || book.noted.is_some_and(is_soon) {
+        let waits = book.lines.len() > NOTED_AT_ONCE_MAX && book.noted.is_some_and(is_soon);
+        if is_empty || waits {
+            book.is_stale = waits;
             return false;
         }
         book.noted = Some(now);
+        book.is_stale = false;
         let began_ms = unix_us(book.origin.unwrap_or(book.began)) / 1_000;
         let name = book
             .manifest_name

@@ -121,7 +121,14 @@ impl Core {
         out: &mut Outbox,
     ) -> Option<Key<Seat>> {
         let book_key = self.book_of(now, room)?;
-        let spec = self.recorder_spec(&source);
+        // What an RTMP publisher told of its codec before is told once.
+        let avc = match &source {
+            Source::Messages => self
+                .ingest_of(&media_session_id)
+                .and_then(|i| i.ingest.avc()),
+            Source::Packets(_) => None,
+        };
+        let spec = self.recorder_spec(&source, avc.is_some());
         let name = self.new_record_name(now, &login, &stream, &media_session_id, owner);
         let news = RecordingNews {
             room: room.to_string(),
@@ -156,7 +163,7 @@ impl Core {
             recorder,
             writer: None,
             source,
-            avc: None,
+            avc: avc.map(|(length_bytes, sets)| (length_bytes, Some(sets))),
             conversion: None,
             converted: None,
             pace: Pace::default(),
@@ -194,7 +201,7 @@ impl Core {
         self.event(Event::Recording(news, step), out);
     }
 
-    fn recorder_spec(&self, source: &Source) -> RecorderSpec {
+    fn recorder_spec(&self, source: &Source, has_video: bool) -> RecorderSpec {
         let rules = &self.setup.rules.record;
         let silence = match rules.as_aac {
             true => shape::missing_aac(),
@@ -202,7 +209,7 @@ impl Core {
         };
         let mut spec = RecorderSpec {
             video: Some(VideoCodec::H264),
-            video_is_agreed: false,
+            video_is_agreed: has_video,
             audio: Expected::Unknown,
             silence,
             is_aligned: rules.aligned,
@@ -362,13 +369,9 @@ impl Core {
             seat.media_session_id.clone(),
         ];
         let (owner, source) = (seat.owner, Source::Messages);
-        let sets = seat.recorder.sets().clone();
-        let avc = seat.avc.take().map(|(length, _)| (length, Some(sets)));
         let room = self.recordings.books.get(seat.book)?.room.clone();
         self.finish_recording(now, key, out);
-        let next = self.seat_recording(now, &room, names, owner, source, out)?;
-        self.recordings.seats.get_mut(next)?.avc = avc;
-        Some(next)
+        self.seat_recording(now, &room, names, owner, source, out)
     }
 
     /// No frames reach the recording any more.
@@ -409,6 +412,7 @@ impl Core {
         let Some(seat) = self.recordings.seats.get_mut(key) else {
             return;
         };
+        let book = seat.book;
         let is_over = seat.ended.is_some_and(|at| now.since(at) >= FAREWELL_MAX);
         if is_over && let Some(farewell) = seat.farewell.take() {
             let owner = seat.owner;
@@ -417,6 +421,7 @@ impl Core {
         self.wheel.arm(now + TICK, Timer::Recording(key));
         self.record_units(now, key, out);
         self.advance_recording(now, key, out);
+        self.note_stale_book(now, book, out);
     }
 
     /// Has the owner of an ended stream told once its file is whole; tells at

@@ -350,7 +350,7 @@ impl Core {
         }
     }
 
-    pub(super) fn ingest_of(&self, media_session_id: &str) -> Option<&IngestSeat> {
+    pub(in crate::core) fn ingest_of(&self, media_session_id: &str) -> Option<&IngestSeat> {
         match *self.seats.by_session.get(media_session_id)? {
             Seat::Publisher(key) => self.seats.ingests.get(key),
             Seat::Player(_) => None,

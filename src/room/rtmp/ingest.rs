@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::base::time::{Span, Time};
 use crate::proto::audio::AudioSource;
 use crate::proto::b_frames::{BFrameWatch, Change};
+use crate::proto::depacketise::ParameterSets;
 use crate::proto::media_clock::{Lane, RtmpTimeline};
 use crate::proto::packetise::{AccessUnitView, Packetiser, Payload};
 use crate::room::rtmp::{Audience, Tag, TagKind};
@@ -146,6 +147,15 @@ impl Ingest {
 
     pub fn has_b_frames(&self) -> bool {
         self.b_frames.has_b_frames()
+    }
+
+    /// How the units of the H.264 that comes are put one behind another, and its
+    /// parameter sets; `None` while none was told.
+    pub fn avc(&self) -> Option<(u8, ParameterSets)> {
+        let config = self.video.as_ref()?.config.as_ref()?;
+        let is_sps = |set: &Vec<u8>| nal::nal_type(set) == Some(nal::TYPE_SPS);
+        let (sps, pps) = config.sets.iter().cloned().partition(is_sps);
+        Some((config.length_bytes, ParameterSets { sps, pps }))
     }
 
     /// What of this stream's video browsers cannot be given, if so.
