@@ -36,7 +36,7 @@ const BEGAN: Time = Time::from_us(10_000_000);
 
 /// One frame as the core hands it to the recorder.
 #[derive(Clone)]
-pub struct Frame {
+struct Frame {
     at_us: u64,
     /// Of a picture: whether it is a key frame. `None`: sound.
     is_key: Option<bool>,
@@ -44,7 +44,7 @@ pub struct Frame {
 }
 
 /// So much of a film, its pictures behind their lengths.
-pub fn frames(film: &mut Film, seconds: u64) -> Vec<Frame> {
+fn frames(film: &mut Film, seconds: u64) -> Vec<Frame> {
     let mut frames = Vec::new();
     while film.next_us() < seconds * 1_000_000 {
         let (at_us, shot) = film.take();
@@ -66,7 +66,7 @@ pub fn frames(film: &mut Film, seconds: u64) -> Vec<Frame> {
     frames
 }
 
-pub fn sets() -> ParameterSets {
+fn sets() -> ParameterSets {
     ParameterSets {
         sps: vec![SPS.to_vec()],
         pps: vec![PPS.to_vec()],
@@ -87,19 +87,20 @@ fn layout() -> Layout {
 }
 
 /// A recorder on its way into a file.
-pub struct Filing {
+struct Filing {
     recorder: Recorder,
     writer: Option<Writer>,
-    pub sink: Sink,
+    sink: Sink,
     id: RecordingId,
     spent_ns: u64,
     ended: Option<Ended>,
 }
 
 impl Filing {
-    pub fn new(name: &str, sink: Sink, id: u64) -> Self {
+    fn new(name: &str, sink: Sink, id: u64) -> Self {
         let spec = RecorderSpec {
             video: Some(VideoCodec::H264),
+            video_is_agreed: true,
             audio: Expected::Track(Sound::Opus.track()),
             silence: Sound::Opus.track(),
             is_aligned: true,
@@ -118,7 +119,7 @@ impl Filing {
     }
 
     /// Takes frames, a second at once; nanoseconds of CPU of the caller.
-    pub fn take(&mut self, frames: &[Frame], meter: &Meter) -> u64 {
+    fn take(&mut self, frames: &[Frame], meter: &Meter) -> u64 {
         let before = self.spent_ns;
         for second in frames.chunk_by(|a, b| a.at_us / 1_000_000 == b.at_us / 1_000_000) {
             let (ns, ()) = meter.time(|| second.iter().for_each(|frame| self.frame(frame)));
@@ -129,7 +130,7 @@ impl Filing {
     }
 
     /// Ends at so many seconds of the film, and makes the file whole.
-    pub fn close(&mut self, seconds: u64, meter: &Meter) -> Option<Ended> {
+    fn close(&mut self, seconds: u64, meter: &Meter) -> Option<Ended> {
         self.recorder.finish(at(BEGAN, seconds * 1_000_000));
         self.pump();
         if let Some(writer) = &mut self.writer {
@@ -352,7 +353,7 @@ fn order(sink: &mut Sink, id: u64, order: FileOrder) -> Option<FileDone> {
 
 /// CPU time of the files' thread since `before`, once it is at rest: what it
 /// counts is brought up to date when it sleeps.
-pub fn settled_ns(clerk: &Clerk, before: u64) -> std::io::Result<u64> {
+fn settled_ns(clerk: &Clerk, before: u64) -> std::io::Result<u64> {
     let mut last = 0;
     loop {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -364,25 +365,28 @@ pub fn settled_ns(clerk: &Clerk, before: u64) -> std::io::Result<u64> {
     }
 }
 
-/// A file of so much film; where it is, and CPU milliseconds for each minute of
-/// it.
+/// Makes a file of so much film; pictures and sounds of it, and CPU
+/// milliseconds for each minute, as [`hour`] counts them.
 pub fn file(
     name: &str,
     minutes: u64,
     clerk: &Clerk,
     meter: &Meter,
-) -> Result<(std::path::PathBuf, [u32; 2], Samples), Box<dyn Error>> {
+) -> Result<([u32; 2], f64), Box<dyn Error>> {
     let mut film = Film::new(1, Sound::Opus);
     let mut filing = Filing::new(name, Sink::files(clerk, FILES_CORE), 0);
-    let mut spent = Samples::default();
+    let mut spent_ns = 0;
     for minute in 1..=minutes {
         let minute = frames(&mut film, minute * 60);
         let before = clerk.cpu_ns()?;
         let ns = filing.take(&minute, meter);
-        spent.add((ns + settled_ns(clerk, before)?) as f64 * 1e-6);
+        spent_ns += ns + settled_ns(clerk, before)?;
     }
     match filing.close(minutes * 60, meter) {
-        Some(Ended::Whole(_)) => Ok((clerk.folder.join(name), [film.pictures, film.sounds], spent)),
+        Some(Ended::Whole(_)) => Ok((
+            [film.pictures, film.sounds],
+            spent_ns as f64 * 1e-6 / minutes as f64,
+        )),
         ended => Err(format!("{name} is not whole: {ended:?}").into()),
     }
 }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use ringhall::core::CoreId;
 use ringhall::io::records::desk::{Deliver, Desk, DeskSettings, Outcome};
+use ringhall::io::records::store::SyncPolicy;
 use ringhall::record::finalise::Finished;
 use ringhall::record::fmp4::FLIP_TO;
 use ringhall::record::order::{FileDone, FileOrder, RecordingId};
@@ -168,12 +169,12 @@ impl Clerk {
         let settings = DeskSettings {
             folder: folder.to_path_buf(),
             min_free_bytes: 0,
-            syncs: false,
+            sync: SyncPolicy::Leaves,
         };
         let outcomes = Arc::new(Outcomes::default());
         let put = Arc::clone(&outcomes);
         let deliver: Deliver = Arc::new(move |core, outcome| put.put(core, outcome));
-        let (desk, joined) = Desk::open(settings, deliver)?;
+        let (desk, joined) = Desk::open(settings, deliver, |_| {})?;
         let clerk = Clerk {
             desk,
             outcomes,
