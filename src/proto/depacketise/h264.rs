@@ -7,6 +7,7 @@ use super::{Assembled, Broken, Picture};
 use crate::base::limits::{
     FRAME_MAX_BYTES, NAL_UNITS_MAX, PARAMETER_SET_MAX_BYTES, PARAMETER_SETS_MAX,
 };
+use crate::wire::bytes::put;
 use crate::wire::h264::aggregated;
 use crate::wire::nal::{self, TYPE_AUD, TYPE_IDR, TYPE_PPS, TYPE_SPS};
 
@@ -63,6 +64,38 @@ pub fn surely_begins(payload: &[u8]) -> bool {
     }
 }
 
+/// In front of each slice in a picture.
+const LENGTH_BYTES: usize = 4;
+
+/// What a unit is for.
+enum Use {
+    Slice {
+        is_key: bool,
+    },
+    Set,
+    /// Nothing a container takes.
+    None,
+}
+
+impl Use {
+    /// Of a whole unit.
+    fn of(unit: &[u8]) -> Result<Use, Broken> {
+        let header = *unit.first().ok_or(Broken)?;
+        let nal_type = header & 0x1f;
+        // Section 5.3: F says that the unit is damaged. Packets are not nested.
+        if header & 0x80 != 0 || nal_type >= TYPE_STAP_A {
+            return Err(Broken);
+        }
+        Ok(match nal_type {
+            _ if !nal::is_carried(unit) => Use::None,
+            TYPE_SPS | TYPE_PPS => Use::Set,
+            _ => Use::Slice {
+                is_key: nal_type == TYPE_IDR,
+            },
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Assembler {
     /// Slices of the picture behind four-byte lengths.
@@ -71,8 +104,9 @@ pub struct Assembler {
     is_key: bool,
     /// Parameter sets that came with the picture.
     own_sets: Vec<Vec<u8>>,
-    /// A unit, from its header on, of which the last fragment has not come.
-    fragmented: Option<Vec<u8>>,
+    /// Where in `data` a unit begins of which the last fragment has not come:
+    /// the place for its length, and then itself.
+    fragmented: Option<usize>,
     sets: ParameterSets,
     /// The sets in use are not those last given out.
     sets_changed: bool,
@@ -110,52 +144,82 @@ impl Assembler {
         if starts && ends || starts == self.fragmented.is_some() {
             return Err(Broken);
         }
-        if starts {
-            self.fragmented = Some(vec![unit_header]);
-        }
-        let unit = self.fragmented.as_mut().ok_or(Broken)?;
-        let is_same = |header: &u8| header & 0x1f == unit_header & 0x1f;
-        let bytes = self.data.len().saturating_add(unit.len());
-        if !unit.first().is_some_and(is_same) || bytes.saturating_add(body.len()) > FRAME_MAX_BYTES
-        {
+        let start = match self.fragmented {
+            Some(start) => start,
+            None => {
+                let start = self.data.len();
+                self.data.extend([0; LENGTH_BYTES]);
+                self.data.push(unit_header);
+                self.fragmented = Some(start);
+                start
+            }
+        };
+        let begun = self.data.get(start.saturating_add(LENGTH_BYTES));
+        let is_same = begun.is_some_and(|header| header & 0x1f == unit_header & 0x1f);
+        if !is_same || self.data.len().saturating_add(body.len()) > FRAME_MAX_BYTES {
             return Err(Broken);
         }
-        unit.extend_from_slice(body);
-        if ends {
-            let whole = self.fragmented.take().ok_or(Broken)?;
-            return self.unit(&whole);
+        self.data.extend_from_slice(body);
+        match ends {
+            true => self.end_fragmented(start),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The unit that begins at `start` is whole, and where it belongs if it is
+    /// a slice.
+    fn end_fragmented(&mut self, start: usize) -> Result<(), Broken> {
+        self.fragmented = None;
+        let unit = self.data.get(start.saturating_add(LENGTH_BYTES)..);
+        let unit = unit.unwrap_or_default();
+        match Use::of(unit)? {
+            Use::Slice { is_key } => {
+                let length = u32::try_from(unit.len()).map_err(|_| Broken)?;
+                put(&mut self.data, start, length.to_be_bytes()).ok_or(Broken)?;
+                self.take_slice(is_key)
+            }
+            Use::Set => {
+                let set = unit.to_vec();
+                self.data.truncate(start);
+                self.own_set(set)
+            }
+            Use::None => {
+                self.data.truncate(start);
+                Ok(())
+            }
+        }
     }
 
     fn unit(&mut self, unit: &[u8]) -> Result<(), Broken> {
-        let header = *unit.first().ok_or(Broken)?;
-        let nal_type = header & 0x1f;
-        // Section 5.3: F says that the unit is damaged. Packets are not nested.
-        if header & 0x80 != 0 || nal_type >= TYPE_STAP_A {
-            return Err(Broken);
+        match Use::of(unit)? {
+            Use::Slice { is_key } => {
+                let bytes = self.data.len().saturating_add(unit.len());
+                if bytes.saturating_add(LENGTH_BYTES) > FRAME_MAX_BYTES {
+                    return Err(Broken);
+                }
+                nal::write_avcc(&mut self.data, unit);
+                self.take_slice(is_key)
+            }
+            Use::Set => self.own_set(unit.to_vec()),
+            Use::None => Ok(()),
         }
-        if !nal::is_carried(unit) {
-            return Ok(());
-        }
-        if matches!(nal_type, TYPE_SPS | TYPE_PPS) {
-            return self.own_set(unit);
-        }
+    }
+
+    /// Counts a slice of the picture.
+    fn take_slice(&mut self, is_key: bool) -> Result<(), Broken> {
         self.units = self.units.saturating_add(1);
-        let bytes = self.data.len().saturating_add(unit.len()).saturating_add(4);
-        if self.units > NAL_UNITS_MAX || bytes > FRAME_MAX_BYTES {
+        if self.units > NAL_UNITS_MAX {
             return Err(Broken);
         }
-        self.is_key |= nal_type == TYPE_IDR;
-        nal::write_avcc(&mut self.data, unit);
+        self.is_key |= is_key;
         Ok(())
     }
 
-    fn own_set(&mut self, set: &[u8]) -> Result<(), Broken> {
+    fn own_set(&mut self, set: Vec<u8>) -> Result<(), Broken> {
         if set.len() > PARAMETER_SET_MAX_BYTES || self.own_sets.len() >= 2 * PARAMETER_SETS_MAX {
             return Err(Broken);
         }
-        self.own_sets.push(set.to_vec());
+        self.own_sets.push(set);
         Ok(())
     }
 

@@ -138,6 +138,26 @@ fn pictures_of_every_packet_type() {
 }
 
 #[test]
+fn what_comes_in_fragments_is_what_it_would_be_in_one_piece() {
+    let other_sps: &[u8] = &[0x67, 0x42, 0xc0, 0x20, 0x8c, 0x8d];
+    let mut line = Line::h264();
+    line.key(0);
+    // A set, a delimiter and two slices, each in two pieces.
+    for unit in [other_sps, &[9, 0xf0, 0], IDR, IDR] {
+        let (first, last) = unit[1..].split_at(1);
+        let [indicator, header] = [unit[0] & 0xe0 | 28, unit[0] & 0x1f];
+        line.send(3_000, false, &[&[indicator, 0x80 | header], first].concat());
+        line.send(3_000, false, &[&[indicator, 0x40 | header], last].concat());
+    }
+    line.send(3_000, true, PPS);
+    let unit = &line.out[1];
+    assert_eq!(unit.data, avcc(&[IDR, IDR]));
+    let sets = unit.parameter_sets_changed.as_ref().unwrap();
+    assert_eq!(sets.sps, [other_sps]);
+    assert_eq!(sets.pps, [PPS]);
+}
+
+#[test]
 fn a_picture_ends_with_the_timestamp_where_markers_are_forgotten() {
     let mut line = Line::h264();
     line.send(0, false, &stap(&[SPS, PPS]));
