@@ -7,27 +7,12 @@ import { Visitor } from '../lib/browsers.mjs';
 import { seesAndHears, usesCodecs } from '../lib/calls.mjs';
 import { hasPicture, hears, seesFilm } from '../lib/checks.mjs';
 import { freshRoom, Guest } from '../lib/guest.mjs';
+import { noted, sdkVisitor } from '../lib/sdk.mjs';
 import { Server } from '../lib/server.mjs';
 import { servePages } from '../lib/static.mjs';
 import { until } from '../lib/wait.mjs';
 
 const CONFERENCE = '/client2/examples/demo/streaming/conference/conference.html';
-
-/** A visitor whose page is a bare application on the SDK, connected and in the room. */
-async function sdkVisitor(t, server, origin, login, room) {
-  const visitor = await Visitor.open(t, 'chromium');
-  visitor.login = login;
-  await visitor.goto(`${origin}/pages/sdk.html`);
-  await visitor.evaluate(([url, login]) => window.visit.connect(url, login), [server.wsUrl, login]);
-  await visitor.evaluate((room) => window.visit.join(room), room);
-  return visitor;
-}
-
-const noted = (visitor, line) => until(`${visitor.login}'s SDK reports "${line}"`, async () => {
-  const log = await visitor.evaluate(() => window.visit.log);
-  if (log.includes(line)) return true;
-  throw new Error(log.join('; '));
-});
 
 async function coreCalls(t) {
   const server = await Server.start(t);

@@ -99,8 +99,8 @@ export async function runBinary(args, timeoutMs = 10_000) {
 export class Server {
   #child;
   #ended;
-  /** Everything it printed, both streams. */
-  output = '';
+  /** What it printed, by stream: a line of one may come in pieces, with a line of the other between them. */
+  #printed = { stdout: '', stderr: '' };
   /** The line that starts with `ready`. */
   ready = '';
   webPort = 0;
@@ -144,13 +144,13 @@ export class Server {
   #spawn([command, ...args]) {
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(this);
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream.setEncoding('utf8');
-      stream.on('data', (text) => (this.output += text));
+    for (const name of ['stdout', 'stderr']) {
+      this.#child[name].setEncoding('utf8');
+      this.#child[name].on('data', (text) => (this.#printed[name] += text));
     }
     this.#ended = new Promise((resolve) => {
       this.#child.once('error', (error) => {
-        this.output += `could not be started: ${error.message}\n`;
+        this.#printed.stderr += `could not be started: ${error.message}\n`;
         running.delete(this);
         resolve({ code: null, signal: null });
       });
@@ -165,7 +165,7 @@ export class Server {
     let ended = false;
     this.#ended.then(() => (ended = true));
     await until('the ready line', () => {
-      this.ready = this.output.match(/^ready\b.*$/m)?.[0] ?? '';
+      this.ready = this.#printed.stdout.match(/^ready\b.*$/m)?.[0] ?? '';
       return this.ready !== '' || ended;
     }, { timeoutMs: READY_TIMEOUT_MS, everyMs: 20 }).catch((error) => {
       throw new Error(`${error.message}; the server printed:\n${this.output}`);
@@ -186,6 +186,11 @@ export class Server {
   /** A field of the ready line: `field('io')` of `ready … io=uring …`. */
   field(name) {
     return this.ready.match(new RegExp(`\\b${name}=(\\S+)`))?.[1];
+  }
+
+  /** Everything it printed: the ready line, and then events. */
+  get output() {
+    return this.#printed.stdout + this.#printed.stderr;
   }
 
   get pid() {

@@ -19,9 +19,9 @@ const visit = {
     });
   },
 
-  join(name) {
+  join(name, options) {
     return new Promise((resolve, reject) => {
-      this.session.join({ name })
+      this.session.join({ name, ...options })
         .on(ROOM_EVENT.STATE, (room) => {
           this.room = room;
           this.note('STATE', room.getParticipants().map((p) => p.name()).join());
