@@ -4,7 +4,10 @@
 /**
  * Before any script of the page: remembers every peer connection, and bends the
  * browser where a case asks for it.
- * @param {{audioCodec?: string, videoCodec?: string, dropCandidates?: string, source?: {colours: number[][], toneHz: number, colourMs: number}}} wish
+ * @param {{audioCodec?: string, videoCodec?: string, dropCandidates?: string, source?: Source}} wish
+ * @typedef {{colours: number[][], toneHz: number, colourMs: number, size?: number[], clapHz?: number, clapMs?: number}} Source
+ * what is drawn and sung instead of the fake camera and tone; `window.clapAt(unixMs)` makes
+ * it white, and of the pitch `clapHz`, for `clapMs` from that instant on
  */
 export function instrument(wish) {
   const calls = [];
@@ -42,16 +45,27 @@ export function instrument(wish) {
   // The microphone as it is: browsers' voice processing would bend the tone.
   const real = navigator.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices);
   if (!real) return;
+  const clap = { atMs: Infinity };
+  const singers = [];
+  window.clapAt = (atMs) => {
+    clap.atMs = atMs;
+    const { toneHz, clapHz, clapMs } = wish.source;
+    for (const { audio, frequency } of singers) {
+      const at = audio.currentTime + (atMs - Date.now()) / 1_000;
+      frequency.setValueAtTime(clapHz, at);
+      frequency.setValueAtTime(toneHz, at + clapMs / 1_000);
+    }
+  };
   const clean = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const drawn = () => {
     const canvas = document.createElement('canvas');
-    canvas.width = 320;
-    canvas.height = 240;
+    const { colours, colourMs, clapMs, size = [320, 240] } = wish.source;
+    [canvas.width, canvas.height] = size;
     const pen = canvas.getContext('2d');
-    const { colours, colourMs } = wish.source;
     const draw = () => {
       const at = Math.floor(performance.now() / colourMs) % colours.length;
-      pen.fillStyle = `rgb(${colours[at].join(',')})`;
+      const sinceClap = Date.now() - clap.atMs;
+      pen.fillStyle = sinceClap >= 0 && sinceClap < clapMs ? 'white' : `rgb(${colours[at].join(',')})`;
       pen.fillRect(0, 0, canvas.width, canvas.height);
       pen.fillStyle = 'white';
       pen.fillRect(((performance.now() / 10) % 100) + 200, 0, 8, canvas.height);
@@ -69,15 +83,16 @@ export function instrument(wish) {
     const out = audio.createMediaStreamDestination();
     oscillator.connect(quieter).connect(out);
     oscillator.start();
+    singers.push({ audio, frequency: oscillator.frequency });
     return out.stream.getAudioTracks()[0];
   };
+  const given = (asked) => new MediaStream([...(asked.audio ? [sung()] : []), ...(asked.video ? [drawn()] : [])]);
+  if (wish.source) {
+    // The way the official SDK asks.
+    navigator.webkitGetUserMedia = (asked, ready) => ready(given(asked));
+  }
   navigator.mediaDevices.getUserMedia = async (asked = {}) => {
-    if (wish.source) {
-      const tracks = [];
-      if (asked.audio) tracks.push(sung());
-      if (asked.video) tracks.push(drawn());
-      return new MediaStream(tracks);
-    }
+    if (wish.source) return given(asked);
     const audio = asked.audio ? { ...(asked.audio === true ? {} : asked.audio), ...clean } : asked.audio;
     return real({ ...asked, audio });
   };

@@ -24,10 +24,10 @@ export class OfficialGuest {
 
   /**
    * Opens a page and fills its form.
-   * @param {{server: {wsUrl: string}, origin: string, page?: string, room?: string, invite?: string, login: string, browser?: object}} who
+   * @param {{server: {wsUrl: string}, origin: string, page?: string, room?: string, invite?: string, login: string, browser?: object, instrument?: object}} who
    */
-  static async open(t, { server, origin, page = CONFERENCE, room, invite, login, browser }) {
-    const visitor = await Visitor.open(t, 'chromium', { browser });
+  static async open(t, { server, origin, page = CONFERENCE, room, invite, login, browser, instrument }) {
+    const visitor = await Visitor.open(t, 'chromium', { browser, instrument });
     await visitor.goto(invite ?? `${origin}${page}${room ? `?roomName=${room}` : ''}`);
     await visitor.fill('#url', server.wsUrl);
     await visitor.fill('#login', login);

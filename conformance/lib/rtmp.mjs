@@ -365,9 +365,9 @@ export class Broadcast {
   /**
    * @param {Rtmp} rtmp
    * @param {import('./flv.mjs').Tag[]} tags
-   * @param {{startMs?: number}} [how] `startMs`: the timestamp of the first
+   * @param {{startMs?: number, aheadMs?: number}} [how] `startMs`: the timestamp of the first; `aheadMs`: so much is sent at once
    */
-  constructor(t, rtmp, sid, tags, { startMs = 0 } = {}) {
+  constructor(t, rtmp, sid, tags, { startMs = 0, aheadMs = 0 } = {}) {
     this.startMs = startMs;
     const media = tags.filter((tag) => !isHeader(tag));
     const lastMs = media.at(-1).timestamp;
@@ -380,7 +380,7 @@ export class Broadcast {
       for (;;) {
         const tag = media[this.#next];
         const timestamp = this.#round * lengthMs + tag.timestamp;
-        if (timestamp > Date.now() - began) return;
+        if (timestamp > Date.now() - began + aheadMs) return;
         rtmp.send({ ...tag, sid, timestamp: startMs + timestamp });
         this.#next = (this.#next + 1) % media.length;
         if (this.#next === 0) this.#round += 1;
