@@ -162,7 +162,7 @@ async function expiry(t, { guarded }) {
   bob.assertNoErrors();
 }
 
-const OPERATORS = ['/api/rooms', '/metrics'];
+const OPERATORS = ['/api/rooms', '/api/records', '/metrics'];
 const CHANGES = [['DELETE', '/api/rooms/r'], ['DELETE', '/api/rooms/r/participants/ann'], ['POST', '/api/rooms/r/participants/ann/mute']];
 
 async function adminToken(t, { moderated: server }) {
@@ -171,7 +171,7 @@ async function adminToken(t, { moderated: server }) {
     for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: `Bearer ${ADMIN_TOKEN}x` }, { authorization: `Basic ${ADMIN_TOKEN}` }, { authorization: ADMIN_TOKEN }, { authorization: 'Bearer ' }]) {
       const refused = await request(server, path, { method, headers });
       assert.deepEqual([refused.status, refused.headers['www-authenticate']], [401, 'Bearer'], `${method} ${path} ${headers.authorization}`);
-      assert.doesNotMatch(refused.text, /"rooms"|ringhall_/);
+      assert.doesNotMatch(refused.text, /"rooms"|"records"|ringhall_/);
     }
     const inQuery = await request(server, `${path}?token=${ADMIN_TOKEN}`, { method });
     assert.equal(inQuery.status, 401);
