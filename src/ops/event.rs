@@ -122,6 +122,15 @@ pub enum RecordingStep {
 }
 
 impl RecordingNews {
+    pub fn new(room: &str, login: &str, stream: &str, file: &str) -> Self {
+        RecordingNews {
+            room: room.to_string(),
+            login: login.to_string(),
+            stream: stream.to_string(),
+            file: file.to_string(),
+        }
+    }
+
     fn print(&self, step: RecordingStep, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match step {
             RecordingStep::Begun => "begun",

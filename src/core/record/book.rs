@@ -267,12 +267,8 @@ impl Core {
                 FileDone::Failed(fault) => {
                     // The file is whole as it was, only shorter than the others.
                     line.state = LineState::Failed(fault);
-                    let news = RecordingNews {
-                        room: book.room.clone(),
-                        login: line.login.clone(),
-                        stream: line.stream.clone(),
-                        file: line.name.clone(),
-                    };
+                    let news =
+                        RecordingNews::new(&book.room, &line.login, &line.stream, &line.name);
                     self.counters.recordings_failed += 1;
                     let step = RecordingStep::Failed(fault);
                     self.event(Event::Recording(news, step), out);
@@ -288,12 +284,8 @@ impl Core {
             return;
         };
         if let FileDone::Failed(fault) = done {
-            let news = RecordingNews {
-                room: book.room.clone(),
-                login: String::new(),
-                stream: String::new(),
-                file: book.manifest_name.clone().unwrap_or_default(),
-            };
+            let file = book.manifest_name.clone().unwrap_or_default();
+            let news = RecordingNews::new(&book.room, "", "", &file);
             let step = RecordingStep::Failed(fault);
             self.event(Event::Recording(news, step), out);
         }

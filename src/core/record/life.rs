@@ -130,12 +130,7 @@ impl Core {
         };
         let spec = self.recorder_spec(&source, avc.is_some());
         let name = self.new_record_name(now, &login, &stream, &media_session_id, owner);
-        let news = RecordingNews {
-            room: room.to_string(),
-            login: login.clone(),
-            stream: stream.clone(),
-            file: name.clone(),
-        };
+        let news = RecordingNews::new(room, &login, &stream, &name);
         let id = self.recordings.next_id();
         let book = self.recordings.books.get_mut(book_key)?;
         if book.lines.len() >= BOOK_LINES_MAX {
@@ -580,11 +575,12 @@ impl Core {
     fn news_of(&self, key: Key<Seat>) -> Option<RecordingNews> {
         let seat = self.recordings.seats.get(key)?;
         let book = self.recordings.books.get(seat.book)?;
-        Some(RecordingNews {
-            room: book.room.clone(),
-            login: seat.login.clone(),
-            stream: seat.stream.clone(),
-            file: seat.recorder.name().to_string(),
-        })
+        let file = seat.recorder.name();
+        Some(RecordingNews::new(
+            &book.room,
+            &seat.login,
+            &seat.stream,
+            file,
+        ))
     }
 }
