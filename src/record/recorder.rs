@@ -40,10 +40,10 @@ const FRAGMENT_WAIT_US: i64 = 2 * FRAGMENT_MAX_US;
 /// Silence, or black where no picture has come yet, is written for what is this
 /// long ago: nothing that arrives is older.
 const FILL_LAG: Span = Span::from_ms(1_500);
-/// Black is written so much at once, each piece from a key frame on: in smaller
-/// ones it would be key frames only, which are hundreds of times as large as
-/// what follows them.
-const BLACK_PIECE_US: i64 = 1_000_000;
+/// And so much at once. Smaller pieces of black would be key frames only, which
+/// are hundreds of times as large as what follows them; those of silence would
+/// be several packets where one does, and too short for a gap to be told of.
+const FILL_PIECE_US: i64 = 1_000_000;
 /// Shorter gaps are not worth telling, nor smaller pieces of one.
 const GAP_MIN_US: i64 = 1_000_000;
 const GAP_PIECE_US: i64 = 100_000;
@@ -325,7 +325,7 @@ impl Recorder {
             return;
         };
         let until_us = running.file_us(now - FILL_LAG);
-        running.fill(until_us, &mut self.summary);
+        running.fill(until_us, FILL_PIECE_US, &mut self.summary);
         running.out.flush_due(running.file_us(now));
         self.collect();
     }
@@ -630,10 +630,14 @@ impl Running {
         });
     }
 
-    /// Silence up to `until_us`, and black where no picture has come yet.
-    fn fill(&mut self, until_us: i64, summary: &mut Summary) {
+    /// Silence up to `until_us`, and black where no picture has come yet; of
+    /// either nothing, if less than `least_us` of it is missing.
+    fn fill(&mut self, until_us: i64, least_us: i64, summary: &mut Summary) {
+        let lacks = |position_us: i64| until_us - position_us >= least_us;
         let (out, audio) = (&mut self.out, &mut self.audio);
-        if let Some(track) = audio {
+        if let Some(track) = audio
+            && lacks(track.position_us())
+        {
             note_gap(
                 &mut summary.gaps,
                 TrackKind::Audio,
@@ -644,10 +648,8 @@ impl Running {
                 out.push(TrackKind::Audio, sample, bytes);
             });
         }
-        let lacks = |track: &PictureTrack| {
-            !track.is_showing() && until_us - track.position_us() >= BLACK_PIECE_US
-        };
-        if self.video.as_ref().is_some_and(lacks) {
+        let is_black = |track: &PictureTrack| !track.is_showing() && lacks(track.position_us());
+        if self.video.as_ref().is_some_and(is_black) {
             self.black(until_us);
         }
     }
@@ -680,10 +682,7 @@ impl Running {
             self.audio.as_ref().map(SoundTrack::position_us),
         ];
         let end_us = ends.into_iter().flatten().fold(end_us, i64::max);
-        self.fill(end_us, summary);
-        if self.video.as_ref().is_some_and(|track| !track.is_showing()) {
-            self.black(end_us);
-        }
+        self.fill(end_us, 0, summary);
         let (out, video) = (&mut self.out, &mut self.video);
         if let Some(track) = video {
             track.close(end_us, &mut |sample, bytes| {

@@ -11,8 +11,9 @@ fn at(ms: u64) -> Time {
 }
 
 /// A minute of pictures, of sound or of both, in a file that has both tracks:
-/// its fragments, and the file as it is then.
-fn minute(has_pictures: bool, has_sound: bool) -> (usize, Memory) {
+/// its fragments, the file as it is then, and
+/// what became of it.
+fn minute(has_pictures: bool, has_sound: bool) -> (usize, Memory, Summary) {
     let spec = RecorderSpec {
         video: Some(VideoCodec::H264),
         video_is_agreed: true,
@@ -69,12 +70,13 @@ fn minute(has_pictures: bool, has_sound: bool) -> (usize, Memory) {
             }
         }
     }
-    (fragments, memory)
+    let summary = recorder.summary().clone();
+    (fragments, memory, summary)
 }
 
 #[test]
 fn black_beside_sound_is_mostly_no_key_frame() {
-    let (_, mut memory) = minute(false, true);
+    let (_, mut memory, _) = minute(false, true);
     let recording = open(&mut memory).unwrap();
     let rows: Vec<_> = recording.rows(TrackKind::Video).collect();
     assert!((1_790..=1_810).contains(&rows.len()), "{}", rows.len());
@@ -89,7 +91,7 @@ fn black_beside_sound_is_mostly_no_key_frame() {
 #[test]
 fn a_fragment_lasts_a_second_whatever_is_missing() {
     for (has_pictures, has_sound) in [(true, true), (true, false), (false, true)] {
-        let (fragments, mut memory) = minute(has_pictures, has_sound);
+        let (fragments, mut memory, _) = minute(has_pictures, has_sound);
         let case = (has_pictures, has_sound);
         assert!((58..=64).contains(&fragments), "{case:?}: {fragments}");
         let recording = open(&mut memory).unwrap();
@@ -100,4 +102,17 @@ fn a_fragment_lasts_a_second_whatever_is_missing() {
             assert!((end_us - 60_000_000).abs() < 40_000, "{case:?}: {end_us}");
         }
     }
+}
+
+#[test]
+fn sound_that_never_comes_is_one_gap_in_whole_packets() {
+    let (_, mut memory, summary) = minute(true, false);
+    let [gap] = summary.gaps[..] else {
+        panic!("{:?}", summary.gaps);
+    };
+    assert_eq!((gap.track, gap.from_us), (TrackKind::Audio, 0));
+    assert!(gap.until_us > 59_900_000, "{}", gap.until_us);
+    let recording = open(&mut memory).unwrap();
+    let packets = recording.rows(TrackKind::Audio).count();
+    assert!((3_000..3_100).contains(&packets), "{packets}");
 }
