@@ -31,7 +31,7 @@ use crate::wire::nal;
 
 /// From the first frame until the file begins.
 const GATHERING: Span = Span::from_secs(1);
-/// The same while a track is missing that may come (house rule D9).
+/// The same while a track is missing that may come.
 const GATHERING_WITHOUT: Span = Span::from_secs(2);
 /// A fragment of either track lasts no longer: so much is lost in a crash.
 const FRAGMENT_MAX_US: i64 = 1_000_000;
@@ -232,8 +232,9 @@ impl Recorder {
         &self.summary
     }
 
-    /// The instant this stream would make the origin of its room (house rule
-    /// D9), while none is set.
+    /// The instant this stream would make the origin of its room, while none is
+    /// set: its first picture's arrival, or, where sound came for
+    /// [`GATHERING_WITHOUT`] and no picture, its first sound's.
     pub fn claims_origin(&self, now: Time) -> Option<Time> {
         if self.origin.is_some() {
             return None;
