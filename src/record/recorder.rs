@@ -787,13 +787,14 @@ fn note_gap(gaps: &mut Vec<Gap>, track: TrackKind, from_us: i64, until_us: i64) 
     }
 }
 
-/// Ticks of silence that fit into a time.
+/// Ticks of silence that come nearest to a time: a stream that begins in the
+/// middle of one would soon be moved by a whole one.
 fn whole_packets(filler: &Filler, us: i64) -> u64 {
     let Some(silence) = &filler.audio else {
         return 0;
     };
     let granule = u64::from(silence.granule_ticks().max(1));
-    ticks(us, silence.timescale()) / granule * granule
+    (ticks(us, silence.timescale()) + granule / 2) / granule * granule
 }
 
 fn ticks(us: i64, timescale: u32) -> u64 {

@@ -103,7 +103,7 @@ impl SoundTrack {
 
     /// How much times jitter: clocks in milliseconds, read with varying care.
     fn jitter_ticks(&self) -> i64 {
-        const JITTER_MS: u32 = 3;
+        const JITTER_MS: u32 = 5;
         i64::from(self.track.timescale() / 1_000 * JITTER_MS)
     }
 

@@ -16,6 +16,10 @@ const JUMP_US: i64 = 10_000_000;
 /// moves it by 2 ms in that time.
 const FASTEST_WINDOW: Span = Span::from_secs(10);
 
+/// Both tracks late by so little is nothing anybody notices, where sound moved
+/// for it is: a sender's first packets are seldom its fastest.
+const SETTLED_US: u64 = 25_000;
+
 /// Sound moves by 1/100 of the time that passes, pictures by 1/20, which
 /// nobody sees.
 const AUDIO_SLEW: i64 = 100;
@@ -39,6 +43,9 @@ pub struct FrameTime {
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     shared: Fastest,
+    /// The fastest way of the shared clock that times are made with: it follows
+    /// the one seen once that is off by more than [`SETTLED_US`].
+    settled_us: Option<i64>,
     lanes: [Lane; 2],
 }
 
@@ -80,7 +87,7 @@ impl Timeline {
     /// by the fastest packet's way. Frames of a track in their order, each
     /// observed before.
     pub fn place(&mut self, kind: TrackKind, frame: FrameTime) -> i64 {
-        let shared = self.shared.get();
+        let shared = self.settle();
         let lane = self.lane_mut(kind);
         let by_wall = frame.wall_us.and_then(|wall_us| Some(wall_us + shared?));
         let by_ticks = lane.own.get().map(|fastest| own_us(&frame) + fastest);
@@ -95,6 +102,15 @@ impl Timeline {
         };
         lane.last = Some(placed);
         placed.at_us
+    }
+
+    fn settle(&mut self) -> Option<i64> {
+        let seen_us = self.shared.get()?;
+        let settled_us = self.settled_us.get_or_insert(seen_us);
+        if settled_us.abs_diff(seen_us) > SETTLED_US {
+            *settled_us = seen_us;
+        }
+        Some(*settled_us)
     }
 
     fn lane_mut(&mut self, kind: TrackKind) -> &mut Lane {
