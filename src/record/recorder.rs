@@ -251,17 +251,17 @@ impl Recorder {
     /// The stream's sound is this from now on. `false`: the file cannot take it,
     /// another must begin.
     #[must_use]
-    pub fn audio_is(&mut self, track: AudioTrack) -> bool {
+    pub fn audio_is(&mut self, track: &AudioTrack) -> bool {
         let is_open = matches!(self.phase, Phase::Gathering(_));
         match &self.audio {
-            Some(known) if *known == track => true,
+            Some(known) if known == track => true,
             None if is_open => {
-                self.audio = Some(track);
+                self.audio = Some(track.clone());
                 true
             }
             // Nothing of the other one was heard yet.
             Some(_) if is_open && self.first_audio.is_none() => {
-                self.audio = Some(track);
+                self.audio = Some(track.clone());
                 true
             }
             _ => false,

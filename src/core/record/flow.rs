@@ -6,28 +6,25 @@ use bytes::Bytes;
 
 use crate::base::limits::REORDER_WAIT_RECORDER;
 use crate::base::slab::Key;
-use crate::base::time::{Ntp, Span, Time};
+use crate::base::time::{Ntp, Time};
 use crate::core::border::Outbox;
 use crate::core::machine::Core;
 use crate::core::record::{Packets, Seat, Source};
 use crate::core::rtmp::{Converting, IngestSeat};
 use crate::core::transcode::{TranscodeJob, Transcoded};
 use crate::proto::audio::{AudioSource, AudioTarget};
-use crate::proto::depacketise::{AccessUnit, Depacketiser, Packet, ParameterSets};
+use crate::proto::depacketise::AccessUnit;
 use crate::proto::keyframe::Reason;
 use crate::record::layout::{AudioTrack, VIDEO_TIMESCALE};
 use crate::record::recorder::VideoFrame;
 use crate::record::timeline::FrameTime;
+use crate::room::frames::Frames;
 use crate::room::publication::{Arrived, Publication};
-use crate::room::rtmp::{SoundCodec, Tag};
+use crate::room::rtmp::{Frame, SoundCodec, Tag, TagKind};
 use crate::room::track::Kind;
 use crate::wire::aac_config::AacConfig;
 use crate::wire::codec::{AudioCodec, Codec};
-use crate::wire::flv::{self, AudioPacket, VideoCodecId, VideoPacket};
 use crate::wire::nal;
-
-/// A key frame still missing after this long is asked for again.
-const ASK_INTERVAL: Span = Span::from_secs(1);
 
 /// Ticks of 48 kHz, which conversions count in.
 const CONVERSION_RATE: u32 = 48_000;
@@ -35,59 +32,11 @@ const CONVERSION_RATE: u32 = 48_000;
 impl Packets {
     pub(super) fn new(key: Key<Publication>, publication: &Publication) -> Self {
         let codec = |kind| publication.track(kind).map(|track| track.spec.codec);
-        let frames = |codec| Depacketiser::new(codec, REORDER_WAIT_RECORDER);
+        let (audio, video) = (codec(Kind::Audio), codec(Kind::Video));
         Packets {
             publication: key,
-            audio: match codec(Kind::Audio) {
-                Some(Codec::Audio(audio)) => Some((audio, frames(Codec::Audio(audio)))),
-                _ => None,
-            },
-            video: codec(Kind::Video).map(frames),
-            asked: None,
+            frames: Frames::new(audio, video, REORDER_WAIT_RECORDER),
         }
-    }
-
-    fn push(&mut self, now: Time, publication: &Publication, arrived: Arrived) {
-        let frames = match arrived.kind {
-            Kind::Audio => self.audio.as_mut().map(|(_, frames)| frames),
-            Kind::Video => self.video.as_mut(),
-        };
-        let track = publication.track(arrived.kind);
-        let packet = track.and_then(|track| track.window.get(arrived.ext_seq));
-        if let (Some(frames), Some((meta, payload))) = (frames, packet) {
-            let packet = Packet {
-                ext_seq: arrived.ext_seq,
-                timestamp: meta.timestamp,
-                marker: meta.marker,
-                payload,
-            };
-            frames.push(packet, now);
-        }
-    }
-
-    /// The next frame of either track that is complete at `now`.
-    fn poll(&mut self, now: Time) -> Option<(Kind, AccessUnit)> {
-        let audio = self.audio.as_mut().and_then(|(_, frames)| frames.poll(now));
-        if let Some(unit) = audio {
-            return Some((Kind::Audio, unit));
-        }
-        let video = self.video.as_mut().and_then(|frames| frames.poll(now));
-        video.map(|unit| (Kind::Video, unit))
-    }
-
-    fn wants_keyframe(&mut self, now: Time) -> bool {
-        let wants = self
-            .video
-            .as_ref()
-            .is_some_and(Depacketiser::wants_keyframe);
-        let is_due = |at: Time| now.since(at) >= ASK_INTERVAL;
-        let asks = wants && self.asked.is_none_or(is_due);
-        self.asked = match (wants, asks) {
-            (false, _) => None,
-            (true, true) => Some(now),
-            (true, false) => self.asked,
-        };
-        asks
     }
 }
 
@@ -108,7 +57,7 @@ impl Core {
         if let (Some(source), Some(seat)) = (source, self.recordings.seats.get_mut(key))
             && let Source::Packets(packets) = &mut seat.source
         {
-            packets.push(now, source, arrived);
+            packets.frames.push(now, source, arrived);
         }
         self.record_units(now, key, out);
     }
@@ -124,8 +73,8 @@ impl Core {
                 return;
             };
             let publication = packets.publication;
-            let Some((kind, unit)) = packets.poll(now) else {
-                let wants_keyframe = packets.wants_keyframe(now);
+            let Some((kind, unit)) = packets.frames.poll(now) else {
+                let wants_keyframe = packets.frames.wants_keyframe(now);
                 if wants_keyframe {
                     self.want_keyframe(now, publication, Reason::Recorder);
                 }
@@ -183,12 +132,14 @@ impl Core {
         }
     }
 
-    /// A message of an RTMP publisher, for its recording if there is one.
+    /// A message of an RTMP publisher and the frame in it, for its recording if
+    /// there is one.
     pub(in crate::core) fn record_message(
         &mut self,
         now: Time,
         ingest: Key<IngestSeat>,
         tag: &Tag,
+        frame: Option<&Frame>,
         out: &mut Outbox,
     ) {
         let Some(ingest) = self.seats.ingests.get(ingest) else {
@@ -198,36 +149,55 @@ impl Core {
         let Some(key) = recording.copied() else {
             return;
         };
+        let Some(seat) = self.recordings.seats.get_mut(key) else {
+            return;
+        };
+        if tag.kind == TagKind::VideoHeader {
+            let avc = ingest.ingest.avc();
+            seat.avc = avc.map(|(length_bytes, sets)| (length_bytes, Some(sets)));
+        }
         let time = FrameTime {
             ticks: tag.timestamp_ms,
             rate: 1_000,
             wall_us: i64::try_from(tag.timestamp_ms.saturating_mul(1_000)).ok(),
             arrival: now,
         };
-        if tag.is_video() {
-            self.record_picture(now, key, time, &tag.body, out);
-        } else if tag.is_audio() {
-            let sound = ingest.ingest.sound().cloned();
-            self.record_sound(now, key, time, &tag.body, sound, out);
+        match frame {
+            Some(Frame::Picture {
+                pts_ms,
+                is_key,
+                data,
+            }) => {
+                let composition_ms = pts_ms.cast_signed() - tag.timestamp_ms.cast_signed();
+                self.record_picture(now, key, time, composition_ms, *is_key, data, out);
+            }
+            Some(Frame::Sound { data, .. }) => {
+                // What it is as a track is looked at when it changes.
+                let sound = ingest.ingest.sound();
+                if let Some(sound) = sound.filter(|s| Some(*s) != seat.sound.as_ref().map(|k| &k.0))
+                {
+                    let track = plain_track(sound, self.setup.rules.record.as_aac);
+                    seat.sound = Some((sound.clone(), track));
+                }
+                self.record_sound(now, key, time, data.clone(), out);
+            }
+            None => {}
         }
         self.advance_recording(now, key, out);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a picture's parts, each once")]
     fn record_picture(
         &mut self,
         now: Time,
         key: Key<Seat>,
         time: FrameTime,
-        body: &Bytes,
+        composition_ms: i64,
+        is_key: bool,
+        data: &Bytes,
         out: &mut Outbox,
     ) {
-        let Ok(parsed) = flv::parse_video(body) else {
-            return;
-        };
-        if parsed.codec != VideoCodecId::Avc {
-            return;
-        }
-        let has_place = |seat: &Seat| !(parsed.is_key && seat.recorder.has_no_video());
+        let has_place = |seat: &Seat| !(is_key && seat.recorder.has_no_video());
         let key = match self.recordings.seats.get(key).map(has_place) {
             Some(false) => match self.split_recording(now, key, out) {
                 Some(next) => next,
@@ -238,40 +208,20 @@ impl Core {
         let Some(seat) = self.recordings.seats.get_mut(key) else {
             return;
         };
-        match parsed.packet {
-            VideoPacket::SequenceHeader(header) => {
-                if let Ok(config) = flv::AvcConfig::parse(header) {
-                    let owned = |sets: &[&[u8]]| sets.iter().map(|set| set.to_vec()).collect();
-                    seat.avc = Some((
-                        config.nal_length_bytes,
-                        Some(ParameterSets {
-                            sps: owned(&config.sps),
-                            pps: owned(&config.pps),
-                        }),
-                    ));
-                }
-            }
-            VideoPacket::Frame {
-                composition_ms,
-                data,
-            } => {
-                let Some((length_bytes, sets)) = &mut seat.avc else {
-                    return;
-                };
-                let Some(data) = units(body, data, *length_bytes) else {
-                    return;
-                };
-                let ticks_per_ms = VIDEO_TIMESCALE.cast_signed() / 1_000;
-                seat.recorder.take_video(VideoFrame {
-                    time,
-                    composition: composition_ms.saturating_mul(ticks_per_ms),
-                    is_key: parsed.is_key,
-                    data,
-                    sets: sets.take(),
-                });
-            }
-            VideoPacket::EndOfSequence | VideoPacket::Ignored => {}
-        }
+        let Some((length_bytes, sets)) = &mut seat.avc else {
+            return;
+        };
+        let Some(data) = units(data, *length_bytes) else {
+            return;
+        };
+        let composition = composition_ms.saturating_mul(i64::from(VIDEO_TIMESCALE / 1_000));
+        seat.recorder.take_video(VideoFrame {
+            time,
+            composition: i32::try_from(composition).unwrap_or_default(),
+            is_key,
+            data,
+            sets: sets.take(),
+        });
     }
 
     fn record_sound(
@@ -279,62 +229,42 @@ impl Core {
         now: Time,
         key: Key<Seat>,
         time: FrameTime,
-        body: &Bytes,
-        sound: Option<SoundCodec>,
-        out: &mut Outbox,
-    ) {
-        let Ok(flv::AudioTag {
-            packet: AudioPacket::Frame(data),
-            ..
-        }) = flv::parse_audio(body)
-        else {
-            return;
-        };
-        let data = body.slice_ref(data);
-        let ticks = time
-            .ticks
-            .saturating_mul(u64::from(CONVERSION_RATE / 1_000));
-        let track = match sound {
-            Some(SoundCodec::Plain(AudioCodec::Opus)) if self.setup.rules.record.as_aac => {
-                let source = AudioSource::Opus { channels: 2 };
-                return self.convert_for_recording(now, key, source, ticks, data, out);
-            }
-            Some(SoundCodec::Plain(codec)) => track_of(codec),
-            Some(SoundCodec::Foreign(AudioSource::Aac { config })) => {
-                let Some(track) = aac_track(&config) else {
-                    return;
-                };
-                track
-            }
-            Some(SoundCodec::Foreign(source)) => {
-                return self.convert_for_recording(now, key, source, ticks, data, out);
-            }
-            Some(SoundCodec::Unknown(_)) | None => return,
-        };
-        self.record_frame(now, key, track, time, data, out);
-    }
-
-    /// One frame of sound in the file's codec; another than before begins
-    /// another file.
-    fn record_frame(
-        &mut self,
-        now: Time,
-        key: Key<Seat>,
-        track: AudioTrack,
-        time: FrameTime,
         data: Bytes,
         out: &mut Outbox,
     ) {
         let Some(seat) = self.recordings.seats.get_mut(key) else {
             return;
         };
-        if seat.recorder.audio_is(track.clone()) {
-            return seat.recorder.take_audio(time, data);
-        }
-        let Some(next) = self.split_recording(now, key, out) else {
-            return;
+        let source = match &seat.sound {
+            Some((_, Some(track))) => {
+                if seat.recorder.audio_is(track) {
+                    return seat.recorder.take_audio(time, data);
+                }
+                let track = track.clone();
+                return self.record_in_another(now, key, &track, time, data, out);
+            }
+            Some((SoundCodec::Plain(_), None)) => AudioSource::Opus { channels: 2 },
+            // Of a configuration that says too little.
+            Some((SoundCodec::Foreign(AudioSource::Aac { .. }), None)) => return,
+            Some((SoundCodec::Foreign(source), None)) => source.clone(),
+            Some((SoundCodec::Unknown(_), None)) | None => return,
         };
-        if let Some(seat) = self.recordings.seats.get_mut(next)
+        let ticks = u64::from(CONVERSION_RATE / 1_000).saturating_mul(time.ticks);
+        self.convert_for_recording(now, key, source, ticks, data, out);
+    }
+
+    /// A frame of sound that the file cannot take begins another file.
+    fn record_in_another(
+        &mut self,
+        now: Time,
+        key: Key<Seat>,
+        track: &AudioTrack,
+        time: FrameTime,
+        data: Bytes,
+        out: &mut Outbox,
+    ) {
+        let next = self.split_recording(now, key, out);
+        if let Some(seat) = next.and_then(|next| self.recordings.seats.get_mut(next))
             && seat.recorder.audio_is(track)
         {
             seat.recorder.take_audio(time, data);
@@ -401,7 +331,7 @@ impl Core {
             }
             Transcoded::Frame { ticks, bytes, .. } => {
                 self.counters.transcoded_frames += 1;
-                let Some(track) = seat.converted.clone() else {
+                let Some(track) = &seat.converted else {
                     return;
                 };
                 let wall_us = match &seat.source {
@@ -422,7 +352,12 @@ impl Core {
                     wall_us,
                     arrival: now,
                 };
-                self.record_frame(now, key, track, time, bytes, out);
+                if seat.recorder.audio_is(track) {
+                    seat.recorder.take_audio(time, bytes);
+                } else {
+                    let track = track.clone();
+                    self.record_in_another(now, key, &track, time, bytes, out);
+                }
                 self.advance_recording(now, key, out);
             }
             Transcoded::Failed { .. } => seat.conversion = None,
@@ -444,6 +379,17 @@ pub(super) fn track_of(codec: AudioCodec) -> AudioTrack {
     }
 }
 
+/// An RTMP publisher's sound as a file's track; `None`: it has to be converted,
+/// or cannot be.
+fn plain_track(sound: &SoundCodec, as_aac: bool) -> Option<AudioTrack> {
+    match sound {
+        SoundCodec::Plain(AudioCodec::Opus) if as_aac => None,
+        SoundCodec::Plain(codec) => Some(track_of(*codec)),
+        SoundCodec::Foreign(AudioSource::Aac { config }) => aac_track(config),
+        SoundCodec::Foreign(_) | SoundCodec::Unknown(_) => None,
+    }
+}
+
 /// AAC as a file's track; `None` of a configuration that says too little.
 fn aac_track(config: &[u8]) -> Option<AudioTrack> {
     let told = AacConfig::parse(config)?;
@@ -459,13 +405,13 @@ fn aac_track(config: &[u8]) -> Option<AudioTrack> {
 }
 
 /// The picture's units behind lengths of four bytes; `None` when it is broken.
-fn units(body: &Bytes, data: &[u8], length_bytes: u8) -> Option<Bytes> {
+fn units(data: &Bytes, length_bytes: u8) -> Option<Bytes> {
     let mut is_plain = length_bytes == 4;
     for unit in nal::avcc(data, length_bytes) {
         is_plain &= nal::is_carried(unit.ok()?);
     }
     if is_plain {
-        return Some(body.slice_ref(data));
+        return Some(data.clone());
     }
     let mut carried = Vec::with_capacity(data.len());
     for unit in nal::avcc(data, length_bytes).flatten() {

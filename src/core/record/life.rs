@@ -159,6 +159,7 @@ impl Core {
             writer: None,
             source,
             avc: avc.map(|(length_bytes, sets)| (length_bytes, Some(sets))),
+            sound: None,
             conversion: None,
             converted: None,
             pace: Pace::default(),
@@ -363,7 +364,15 @@ impl Core {
             seat.stream.clone(),
             seat.media_session_id.clone(),
         ];
-        let (owner, source) = (seat.owner, Source::Messages);
+        let owner = seat.owner;
+        let source = match &seat.source {
+            Source::Messages => Source::Messages,
+            Source::Packets(packets) => {
+                let key = packets.publication;
+                let publication = self.media.publications.get(key)?;
+                Source::Packets(Box::new(Packets::new(key, publication)))
+            }
+        };
         let room = self.recordings.books.get(seat.book)?.room.clone();
         self.finish_recording(now, key, out);
         self.seat_recording(now, &room, names, owner, source, out)

@@ -15,14 +15,15 @@ use crate::base::time::{Span, Time};
 use crate::core::mail::SessionRef;
 use crate::core::transcode::TranscodeId;
 use crate::ops::record_name::Template;
-use crate::proto::depacketise::{Depacketiser, ParameterSets};
+use crate::proto::depacketise::ParameterSets;
 use crate::record::layout::AudioTrack;
 use crate::record::order::RecordingId;
 use crate::record::recorder::Recorder;
 use crate::record::writer::{Durability, Writer};
+use crate::room::frames::Frames;
 use crate::room::notice::Notice;
 use crate::room::publication::Publication;
-use crate::wire::codec::AudioCodec;
+use crate::room::rtmp::SoundCodec;
 pub(in crate::core) use book::Book;
 
 use super::rtmp::Pace;
@@ -98,6 +99,9 @@ pub(in crate::core) struct Seat {
     /// Of an RTMP publisher's H.264: bytes of the lengths, and sets no picture
     /// was taken with yet.
     avc: Option<(u8, Option<ParameterSets>)>,
+    /// The sound of an RTMP publisher as it was last, and as a file's track; none
+    /// for what must be converted, or is left out.
+    sound: Option<(SoundCodec, Option<AudioTrack>)>,
     /// Its sound in another codec, and that.
     conversion: Option<TranscodeId>,
     converted: Option<AudioTrack>,
@@ -119,9 +123,7 @@ enum Source {
 
 struct Packets {
     publication: Key<Publication>,
-    audio: Option<(AudioCodec, Depacketiser)>,
-    video: Option<Depacketiser>,
-    asked: Option<Time>,
+    frames: Frames,
 }
 
 impl Recordings {

@@ -49,7 +49,7 @@ impl Core {
         };
         let feed = seat.feed;
         if let Some(tag) = tag {
-            self.record_message(now, key, &tag, out);
+            self.record_message(now, key, &tag, frame.as_ref(), out);
             self.feed_tag(feed, tag, out);
         }
         self.go_live(now, key, out);

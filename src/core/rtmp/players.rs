@@ -95,7 +95,7 @@ impl Core {
         };
         let mut made: Vec<Bridged> = Vec::new();
         bridge.take(now, publication, arrived, &mut made);
-        let wants_keyframe = bridge.wants_keyframe();
+        let wants_keyframe = bridge.wants_keyframe(now);
         for bridged in made {
             if let Some((ticks, frame)) = bridged.opus {
                 self.convert_for_players(now, feed, ticks, frame, out);

@@ -6,18 +6,15 @@
 use bytes::Bytes;
 
 use crate::base::limits::REORDER_WAIT_PLAYER;
-use crate::base::time::{Span, Time};
-use crate::proto::depacketise::{AccessUnit, Depacketiser, Packet, ParameterSets};
+use crate::base::time::Time;
+use crate::proto::depacketise::{AccessUnit, ParameterSets};
 use crate::proto::media_clock::{Alignment, FrameTime, Lane};
+use crate::room::frames::Frames;
 use crate::room::publication::{Arrived, Publication};
 use crate::room::rtmp::{Audience, Tag, TagKind};
 use crate::room::track::Kind;
 use crate::wire::codec::{AudioCodec, Codec, VideoCodec};
 use crate::wire::flv;
-
-/// A key frame still missing after this long is asked for again: the last one
-/// may have lost a packet for good.
-const ASK_INTERVAL: Span = Span::from_secs(1);
 
 /// Ticks of 48 kHz in a millisecond.
 const OPUS_TICKS_PER_MS: u64 = 48;
@@ -39,32 +36,24 @@ pub struct Bridged {
 }
 
 pub struct Bridge {
-    audio: Option<(AudioCodec, Depacketiser)>,
-    /// H.264 only.
-    video: Option<Depacketiser>,
+    /// Of its video H.264 only.
+    frames: Frames,
+    audio: Option<AudioCodec>,
     alignment: Alignment,
     said_opus: bool,
-    asked: Option<Time>,
-    now: Time,
 }
 
 impl Bridge {
     pub fn new(audio: Option<Codec>, video: Option<Codec>) -> Self {
-        let audio = match audio {
-            Some(Codec::Audio(codec)) => {
-                let frames = Depacketiser::new(Codec::Audio(codec), REORDER_WAIT_PLAYER);
-                Some((codec, frames))
-            }
-            _ => None,
-        };
-        let h264 = Codec::Video(VideoCodec::H264);
+        let h264 = video.filter(|codec| *codec == Codec::Video(VideoCodec::H264));
         Bridge {
-            audio,
-            video: (video == Some(h264)).then(|| Depacketiser::new(h264, REORDER_WAIT_PLAYER)),
+            frames: Frames::new(audio, h264, REORDER_WAIT_PLAYER),
+            audio: match audio {
+                Some(Codec::Audio(codec)) => Some(codec),
+                _ => None,
+            },
             alignment: Alignment::new(),
             said_opus: false,
-            asked: None,
-            now: Time::ZERO,
         }
     }
 
@@ -77,47 +66,18 @@ impl Bridge {
         arrived: Arrived,
         made: &mut Vec<Bridged>,
     ) {
-        self.now = now;
-        let frames = match arrived.kind {
-            Kind::Audio => self.audio.as_mut().map(|(_, frames)| frames),
-            Kind::Video => self.video.as_mut(),
-        };
-        let track = publication.track(arrived.kind);
-        let packet = track.and_then(|track| track.window.get(arrived.ext_seq));
-        if let (Some(frames), Some((meta, payload))) = (frames, packet) {
-            let packet = Packet {
-                ext_seq: arrived.ext_seq,
-                timestamp: meta.timestamp,
-                marker: meta.marker,
-                payload,
-            };
-            frames.push(packet, now);
-        }
-        // Either packet may be the clock that gives up on the other's hole.
-        while let Some(unit) = self.audio.as_mut().and_then(|(_, frames)| frames.poll(now)) {
-            self.sound(publication, unit, made);
-        }
-        while let Some(unit) = self.video.as_mut().and_then(|frames| frames.poll(now)) {
-            self.picture(publication, unit, made);
+        self.frames.push(now, publication, arrived);
+        while let Some((kind, unit)) = self.frames.poll(now) {
+            match kind {
+                Kind::Audio => self.sound(publication, unit, made),
+                Kind::Video => self.picture(publication, unit, made),
+            }
         }
     }
 
     /// Whether the publisher is to be asked for a key frame now.
-    pub fn wants_keyframe(&mut self) -> bool {
-        let wants = self
-            .video
-            .as_ref()
-            .is_some_and(Depacketiser::wants_keyframe);
-        if !wants {
-            self.asked = None;
-            return false;
-        }
-        let is_due = |at: Time| self.now.since(at) >= ASK_INTERVAL;
-        let asks = self.asked.is_none_or(is_due);
-        if asks {
-            self.asked = Some(self.now);
-        }
-        asks
+    pub fn wants_keyframe(&mut self, now: Time) -> bool {
+        self.frames.wants_keyframe(now)
     }
 
     fn place(&mut self, publication: &Publication, kind: Kind, unit: &AccessUnit) -> u64 {
@@ -136,7 +96,7 @@ impl Bridge {
     }
 
     fn sound(&mut self, publication: &Publication, unit: AccessUnit, made: &mut Vec<Bridged>) {
-        let Some(codec) = self.audio.as_ref().map(|(codec, _)| *codec) else {
+        let Some(codec) = self.audio else {
             return;
         };
         let timestamp_ms = self.place(publication, Kind::Audio, &unit);
