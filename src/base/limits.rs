@@ -631,6 +631,7 @@ const _: () = assert!(PICTURE_SIDE_MBS_MAX * PICTURE_SIDE_MBS_MAX <= 8 * PICTURE
 /// an encoder that does not know (x264 says 1,000 of a variable rate).
 pub const FRAME_RATE_MIN_HZ: u32 = 1;
 pub const FRAME_RATE_MAX_HZ: u32 = 120;
+
 /// How much of a stream one fragment of a recording holds: what a crash may
 /// cost. A shorter one would spend more on boxes than it saves.
 pub const RECORD_FRAGMENT_SPAN: Span = Span::from_secs(1);
@@ -715,19 +716,15 @@ pub const RECORD_GAPS_MAX: usize = MANIFEST_GAPS_MAX;
 pub const RECORD_GATHERED_MAX_BYTES: usize = 16 << 20;
 pub const RECORD_GATHERED_MAX_FRAMES: usize = 1_200;
 
-/// One fragment's media. A fragment lasts a second: 64 Mbit/s.
-pub const FRAGMENT_MAX_BYTES: usize = 8 << 20;
-
-/// Fragments that wait for a slow disk: a minute of 2.5 Mbit/s, and at least two
-/// of the largest.
+/// Fragments that wait for a slow disk: a minute of 2.5 Mbit/s, and more than
+/// the largest.
 pub const RECORD_QUEUE_MAX_BYTES: usize = 20 << 20;
 
 /// How long a recording waits for a missing packet: ten requests for it, each a
 /// round trip of 100 ms, fit into that; players would not wait so long.
 pub const REORDER_WAIT_RECORDER: Span = Span::from_ms(1_000);
 
-const _: () = assert!(RECORD_QUEUE_MAX_BYTES >= 2 * FRAGMENT_MAX_BYTES);
-const _: () = assert!(FRAGMENT_MAX_BYTES >= 2 * FRAME_MAX_BYTES);
+const _: () = assert!(RECORD_QUEUE_MAX_BYTES as u64 > RECORD_FRAGMENT_MAX_BYTES);
 
 /// Files merged into one film: ffmpeg opens and decodes all of them at once,
 /// and a grid of 16 by 16 shows nothing of anybody any more.

@@ -65,6 +65,15 @@ pub struct Times {
     pub audio: u64,
 }
 
+impl Times {
+    pub fn of(&self, kind: TrackKind) -> u64 {
+        match kind {
+            TrackKind::Video => self.video,
+            TrackKind::Audio => self.audio,
+        }
+    }
+}
+
 /// One track's samples in a fragment.
 #[derive(Clone, Debug, Default)]
 struct Lane {

@@ -4,7 +4,7 @@
 
 use super::cutter::{Cutter, Timescales};
 use super::fmp4::{FLIP_AT, FLIP_TO, Times, UNFINISHED};
-use super::layout::{AudioTrack, Layout, Samples, VIDEO_TIMESCALE};
+use super::layout::{Layout, Samples};
 use super::store::{FileFault, Store};
 use crate::base::limits::RECORD_BATCH_BYTES;
 
@@ -29,14 +29,11 @@ pub fn write_head(
     layout: &Layout,
     samples: &mut impl Samples,
 ) -> Result<HeadWritten, FileFault> {
-    let timescales = Timescales {
-        video: layout.video.as_ref().map(|_| VIDEO_TIMESCALE),
-        audio: layout.audio.as_ref().map(AudioTrack::timescale),
-    };
-    let mut cutter = Cutter::new(timescales, Times::default(), first_sequence);
+    let timescales = Timescales::of_layout(layout);
+    let mut cutter = Cutter::new(UNFINISHED, timescales, Times::default(), first_sequence);
     let mut written = HeadWritten::default();
     let mut batch = Batch::at(offset);
-    while let Some(fragment) = cutter.next(&UNFINISHED, samples) {
+    while let Some(fragment) = cutter.next(samples) {
         batch.starts.push(batch.bytes.len() as u64);
         batch.bytes.extend(fragment);
         written.fragments = written.fragments.saturating_add(1);
@@ -85,7 +82,7 @@ mod tests {
     use super::*;
     use crate::base::random::Noise;
     use crate::record::fmp4::{Fragment, init_segment};
-    use crate::record::layout::{Sample, TrackKind};
+    use crate::record::layout::{AudioTrack, Sample, TrackKind};
     use crate::record::made::{Given, Piece, layout, piece, pieces, told};
     use crate::record::read::open;
     use crate::record::store::Memory;

@@ -6,6 +6,7 @@ mod cutter;
 pub mod filler;
 pub mod finalise;
 pub mod fmp4;
+pub mod gaps;
 pub mod head;
 pub mod index;
 pub mod layout;

@@ -11,20 +11,20 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::base::frame_rate::FrameRate;
-use crate::base::limits::{
-    FRAGMENT_MAX_BYTES, RECORD_GAPS_MAX, RECORD_GATHERED_MAX_BYTES, RECORD_GATHERED_MAX_FRAMES,
-};
+use crate::base::limits::{RECORD_GATHERED_MAX_BYTES, RECORD_GATHERED_MAX_FRAMES};
 use crate::base::time::{Span, Time};
 use crate::proto::depacketise::ParameterSets;
+use crate::record::cutter::{Cutter, Timescales};
 use crate::record::filler::{Filler, ParameterSets as SetsPlace};
-use crate::record::fmp4::{Fragment, Times};
+use crate::record::fmp4::{Times, UNFINISHED};
+use crate::record::gaps::{Gap, keep_long, note};
 use crate::record::layout::{
     AudioTrack, Layout, Sample, Samples, TrackKind, VIDEO_TIMESCALE, VideoTrack,
 };
 use crate::record::order::{Begin, Stretch};
 use crate::record::picture::{Picture, PictureTrack};
 use crate::record::shape;
-use crate::record::sound::{SoundTrack, to_ticks, to_us};
+use crate::record::sound::{SoundTrack, to_ticks};
 use crate::record::timeline::{FrameTime, Timeline};
 use crate::wire::codec::VideoCodec;
 use crate::wire::nal;
@@ -33,10 +33,8 @@ use crate::wire::nal;
 const GATHERING: Span = Span::from_secs(1);
 /// The same while a track is missing that may come.
 const GATHERING_WITHOUT: Span = Span::from_secs(2);
-/// A fragment of either track lasts no longer: so much is lost in a crash.
-const FRAGMENT_MAX_US: i64 = 1_000_000;
-/// Nor waits it longer for what would fill it.
-const FRAGMENT_WAIT_US: i64 = 2 * FRAGMENT_MAX_US;
+/// A fragment waits no longer for what would fill it.
+const FRAGMENT_WAIT_US: i64 = 2_000_000;
 /// Silence, or black where no picture has come yet, is written for what is this
 /// long ago: nothing that arrives is older.
 const FILL_LAG: Span = Span::from_ms(1_500);
@@ -44,12 +42,6 @@ const FILL_LAG: Span = Span::from_ms(1_500);
 /// are hundreds of times as large as what follows them; those of silence would
 /// be several packets where one does, and too short for a gap to be told of.
 const FILL_PIECE_US: i64 = 1_000_000;
-/// Shorter gaps are not worth telling, nor smaller pieces of one.
-const GAP_MIN_US: i64 = 1_000_000;
-const GAP_PIECE_US: i64 = 100_000;
-/// Pieces of a gap this close to each other are one: what a sender says now and
-/// then while it is silent lies between them.
-const GAP_JOINT_US: i64 = 65_000;
 /// A stream that was silent so long when it ended had ended before.
 const LOST_AFTER: Span = Span::from_secs(5);
 
@@ -99,14 +91,6 @@ pub struct VideoFrame {
 pub enum Piece {
     Begin(Box<Begin>),
     Fragment(Bytes),
-}
-
-/// A stretch in which a track had nothing of the stream's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    pub track: TrackKind,
-    pub from_us: i64,
-    pub until_us: i64,
 }
 
 /// What became of a recording, in microseconds of its file.
@@ -181,20 +165,16 @@ struct Running {
     video: Option<PictureTrack>,
     audio: Option<SoundTrack>,
     filler: Filler,
-    out: FragmentOut,
+    out: Fragments,
     /// The sets a decoder knows from the file's beginning, while it was told no
     /// others.
     known_sets: Option<ParameterSets>,
 }
 
-/// The fragment being filled.
-struct FragmentOut {
-    fragment: Fragment,
-    base: Times,
-    sequence: u32,
-    /// Ends of the tracks, in ticks.
-    ends: Times,
-    audio_timescale: u32,
+/// What goes into the file after its beginning.
+struct Fragments {
+    cutter: Cutter,
+    /// Those to be given out.
     done: VecDeque<Bytes>,
 }
 
@@ -554,8 +534,9 @@ impl Running {
         head: &Stretch,
         sets: &ParameterSets,
     ) -> Self {
-        let audio_timescale = layout.audio.as_ref().map_or(1, AudioTrack::timescale);
-        let ends = Times {
+        let timescales = Timescales::of_layout(layout);
+        let sequence = head.sequence_after(timescales.audio.unwrap_or(1));
+        let begins = Times {
             video: head.video_ticks,
             audio: head.audio_ticks,
         };
@@ -566,12 +547,8 @@ impl Running {
             video: video.map(|_| PictureTrack::new(head.video_ticks)),
             audio: audio.map(|track| SoundTrack::new(track, head.audio_ticks)),
             filler,
-            out: FragmentOut {
-                fragment: Fragment::new(),
-                base: ends,
-                sequence: head.sequence_after(audio_timescale),
-                ends,
-                audio_timescale,
+            out: Fragments {
+                cutter: Cutter::new(UNFINISHED, timescales, begins, sequence),
                 done: VecDeque::new(),
             },
             known_sets: Some(sets.clone()),
@@ -609,7 +586,7 @@ impl Running {
             data: frame.data,
         };
         if track.is_showing() {
-            note_gap(gaps, TrackKind::Video, track.position_us(), picture.at_us);
+            note(gaps, TrackKind::Video, track.position_us(), picture.at_us);
         } else {
             self.black(picture.at_us);
         }
@@ -625,7 +602,7 @@ impl Running {
         let (out, Some(track)) = (&mut self.out, &mut self.audio) else {
             return;
         };
-        note_gap(gaps, TrackKind::Audio, track.position_us(), at_us);
+        note(gaps, TrackKind::Audio, track.position_us(), at_us);
         track.take(at_us, data, &mut |sample, bytes| {
             out.push(TrackKind::Audio, sample, bytes);
         });
@@ -639,7 +616,7 @@ impl Running {
         if let Some(track) = audio
             && lacks(track.position_us())
         {
-            note_gap(
+            note(
                 &mut summary.gaps,
                 TrackKind::Audio,
                 track.position_us(),
@@ -691,99 +668,27 @@ impl Running {
             });
         }
         summary.content_until_us = end_us;
-        summary
-            .gaps
-            .retain(|gap| gap.until_us - gap.from_us >= GAP_MIN_US);
+        keep_long(&mut summary.gaps);
         self.out.flush();
     }
 }
 
-impl FragmentOut {
+impl Fragments {
     fn push(&mut self, kind: TrackKind, sample: Sample, bytes: &[u8]) {
-        let end = self.end(kind) + u64::from(sample.duration);
-        // Each track by itself: silence and black are written so late that
-        // they are further behind the other track than a fragment is long.
-        let is_long = self.us(kind, end) - self.begins_us(kind) > FRAGMENT_MAX_US;
-        let is_large = self.fragment.size_bytes() + bytes.len() > FRAGMENT_MAX_BYTES;
-        if is_long || is_large || self.fragment.is_full() {
-            // The sample at hand begins the next one.
-            self.flush();
-        }
-        match kind {
-            TrackKind::Video => self.ends.video = end,
-            TrackKind::Audio => self.ends.audio = end,
-        }
-        self.fragment.push(kind, sample, bytes);
+        let before = self.cutter.push(kind, sample, bytes);
+        self.done.extend(before.map(Bytes::from));
     }
 
     /// Gives out what is there, if it has waited long.
     fn flush_due(&mut self, now_us: i64) {
-        let kinds = [
-            (TrackKind::Video, self.base.video),
-            (TrackKind::Audio, self.base.audio),
-        ];
-        let has_any = |(kind, base): &(TrackKind, u64)| self.end(*kind) > *base;
-        let begun = kinds.iter().filter(|kind| has_any(kind));
-        let latest = begun.map(|(kind, _)| self.begins_us(*kind)).max();
-        if latest.is_some_and(|from_us| now_us - from_us > FRAGMENT_WAIT_US) {
+        let since_us = self.cutter.grows_since_us();
+        if since_us.is_some_and(|since_us| now_us - since_us > FRAGMENT_WAIT_US) {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        if self.fragment.is_empty() {
-            return;
-        }
-        let fragment = self.fragment.take(self.sequence, self.base);
-        self.done.push_back(Bytes::from(fragment));
-        self.sequence = self.sequence.saturating_add(1);
-        self.base = self.ends;
-    }
-
-    fn end(&self, kind: TrackKind) -> u64 {
-        match kind {
-            TrackKind::Video => self.ends.video,
-            TrackKind::Audio => self.ends.audio,
-        }
-    }
-
-    fn begins_us(&self, kind: TrackKind) -> i64 {
-        match kind {
-            TrackKind::Video => self.us(kind, self.base.video),
-            TrackKind::Audio => self.us(kind, self.base.audio),
-        }
-    }
-
-    fn us(&self, kind: TrackKind, ticks: u64) -> i64 {
-        match kind {
-            TrackKind::Video => to_us(ticks, VIDEO_TIMESCALE),
-            TrackKind::Audio => to_us(ticks, self.audio_timescale),
-        }
-    }
-}
-
-/// Adds what a track lacks to the gaps told of; small ones give way when there
-/// are too many.
-fn note_gap(gaps: &mut Vec<Gap>, track: TrackKind, from_us: i64, until_us: i64) {
-    if until_us - from_us < GAP_PIECE_US {
-        return;
-    }
-    let joins = |gap: &&mut Gap| {
-        gap.track == track && (0..=GAP_JOINT_US).contains(&(from_us - gap.until_us))
-    };
-    if let Some(gap) = gaps.iter_mut().rev().find(joins) {
-        gap.until_us = until_us;
-        return;
-    }
-    if gaps.len() >= RECORD_GAPS_MAX {
-        gaps.retain(|gap| gap.until_us - gap.from_us >= GAP_MIN_US);
-    }
-    if gaps.len() < RECORD_GAPS_MAX {
-        gaps.push(Gap {
-            track,
-            from_us,
-            until_us,
-        });
+        self.done.extend(self.cutter.take().map(Bytes::from));
     }
 }
 

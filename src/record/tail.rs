@@ -82,13 +82,13 @@ fn append_tail(
     // Every fragment has a sample, so no number as high was given yet.
     let sequence = u32::try_from(movie.samples()).unwrap_or(u32::MAX);
     let sequence = sequence.saturating_add(1);
-    let mut cutter = Cutter::new(timescales, base, sequence);
+    let mut cutter = Cutter::new(FLIP_TO, timescales, base, sequence);
     let mut index = Index::going_on(recording.movie, recording.end);
     let mut batch = open_header(b"free");
     let header_bytes = batch.len();
     let mut batch_at = recording.end;
     // Their types are right at once: inside a `free` nobody looks.
-    while let Some(fragment) = cutter.next(&FLIP_TO, samples) {
+    while let Some(fragment) = cutter.next(samples) {
         let at = batch_at.saturating_add(batch.len() as u64);
         index.add_written(at, &fragment)?;
         batch.extend(fragment);

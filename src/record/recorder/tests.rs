@@ -1,6 +1,7 @@
 use super::*;
 use crate::record::fmp4::FLIP_TO;
 use crate::record::read::{Row, open};
+use crate::record::sound::to_us;
 use crate::record::store::Memory;
 use crate::sim::h264_content::{PPS, PictureKind, SPS, picture};
 
