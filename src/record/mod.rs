@@ -7,6 +7,7 @@ pub mod filler;
 pub mod finalise;
 pub mod fmp4;
 pub mod gaps;
+mod gathered;
 pub mod head;
 pub mod index;
 pub mod layout;

@@ -11,13 +11,13 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::base::frame_rate::FrameRate;
-use crate::base::limits::{RECORD_GATHERED_MAX_BYTES, RECORD_GATHERED_MAX_FRAMES};
 use crate::base::time::{Span, Time};
 use crate::proto::depacketise::ParameterSets;
 use crate::record::cutter::{Cutter, Timescales};
 use crate::record::filler::{Filler, ParameterSets as SetsPlace};
 use crate::record::fmp4::{Times, UNFINISHED};
 use crate::record::gaps::{Gap, keep_long, note};
+use crate::record::gathered::{Gathered, Held};
 use crate::record::layout::{
     AudioTrack, Layout, Sample, Samples, TrackKind, VIDEO_TIMESCALE, VideoTrack,
 };
@@ -146,17 +146,6 @@ enum Phase {
     Gathering(Gathered),
     Running(Box<Running>),
     Over,
-}
-
-#[derive(Default)]
-struct Gathered {
-    frames: VecDeque<Held>,
-    size_bytes: usize,
-}
-
-enum Held {
-    Video(VideoFrame),
-    Audio(FrameTime, Bytes),
 }
 
 struct Running {
@@ -466,63 +455,6 @@ impl Recorder {
             let done = running.out.done.drain(..).map(Piece::Fragment);
             self.ready.extend(done);
         }
-    }
-}
-
-impl Gathered {
-    fn hold(&mut self, size_bytes: usize, held: Held) {
-        self.size_bytes += size_bytes;
-        self.frames.push_back(held);
-        while self.is_full() && self.frames.len() > 1 && !self.has_picture() {
-            // Sound alone, before any picture: the newest counts.
-            self.drop_oldest();
-        }
-    }
-
-    fn has_picture(&self) -> bool {
-        self.frames
-            .iter()
-            .any(|held| matches!(held, Held::Video(_)))
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some(Held::Audio(_, data)) = self.frames.pop_front() {
-            self.size_bytes = self.size_bytes.saturating_sub(data.len());
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.size_bytes >= RECORD_GATHERED_MAX_BYTES
-            || self.frames.len() >= RECORD_GATHERED_MAX_FRAMES
-    }
-
-    /// When the first frame of each track was captured.
-    fn first_times(&self, timeline: &mut Timeline) -> (Option<i64>, Option<i64>) {
-        let (mut video, mut audio) = (None, None);
-        for held in &self.frames {
-            match held {
-                Held::Video(frame) if video.is_none() => {
-                    video = Some(timeline.place(TrackKind::Video, frame.time));
-                }
-                Held::Audio(time, _) if audio.is_none() => {
-                    audio = Some(timeline.place(TrackKind::Audio, *time));
-                }
-                _ => {}
-            }
-        }
-        (video, audio)
-    }
-
-    /// What the pictures held back come at, or what is usual.
-    fn frame_rate(&self) -> FrameRate {
-        let pictures = self.frames.iter().filter_map(|held| match held {
-            Held::Video(frame) => Some(&frame.time),
-            Held::Audio(..) => None,
-        });
-        let times: Vec<u64> = pictures
-            .map(|time| time.ticks.saturating_mul(1_000) / u64::from(time.rate.max(1)))
-            .collect();
-        shape::frame_rate(&times)
     }
 }
 
