@@ -6,6 +6,7 @@ use std::error::Error;
 use bytes::Bytes;
 use ringhall::base::frame_rate::FrameRate;
 use ringhall::base::time::{Span, Time};
+use ringhall::core::record::FileTask;
 use ringhall::proto::depacketise::ParameterSets;
 use ringhall::record::fmp4::{Fragment, Times};
 use ringhall::record::layout::{Layout, Sample, TrackKind, VideoTrack};
@@ -180,7 +181,7 @@ impl Filing {
             }
         }
         if let Some(order) = self.writer.as_mut().and_then(Writer::next_order) {
-            self.sink.submit(self.id, order);
+            self.sink.submit(self.id, FileTask::Order(order));
         }
     }
 
@@ -346,7 +347,7 @@ fn hour(
 
 /// Has one order done.
 fn order(sink: &mut Sink, id: u64, order: FileOrder) -> Option<FileDone> {
-    sink.submit(RecordingId(id), order);
+    sink.submit(RecordingId(id), FileTask::Order(order));
     sink.wait();
     sink.take().map(|(_, done)| done)
 }

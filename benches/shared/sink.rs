@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use ringhall::core::CoreId;
+use ringhall::core::record::FileTask;
 use ringhall::io::records::desk::{Deliver, Desk, DeskSettings, Outcome};
 use ringhall::io::records::store::SyncPolicy;
 use ringhall::record::finalise::Finished;
@@ -28,9 +29,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, order: &FileOrder) {
+    fn count(&mut self, task: &FileTask) {
         self.orders += 1;
-        if let FileOrder::Write { bytes, .. } = order {
+        if let FileTask::Order(FileOrder::Write { bytes, .. }) = task {
             self.writes += 1;
             self.bytes += bytes.len() as u64;
             self.flips += u64::from(bytes.len() == FLIP_TO.len());
@@ -79,12 +80,12 @@ impl Sink {
         }
     }
 
-    pub fn submit(&mut self, id: RecordingId, order: FileOrder) {
-        self.tally.count(&order);
+    pub fn submit(&mut self, id: RecordingId, task: FileTask) {
+        self.tally.count(&task);
         self.under_way += 1;
         match &self.to {
-            To::Nowhere => self.done.push_back((id, claimed(&order))),
-            To::Desk(clerk, core) => clerk.desk.submit(*core, id, order),
+            To::Nowhere => self.done.push_back((id, claimed(&task))),
+            To::Desk(clerk, core) => clerk.desk.submit(*core, id, task),
         }
     }
 
@@ -112,7 +113,10 @@ impl Sink {
 }
 
 /// What a disk would say that does all at once.
-fn claimed(order: &FileOrder) -> FileDone {
+fn claimed(task: &FileTask) -> FileDone {
+    let FileTask::Order(order) = task else {
+        return FileDone::Noted;
+    };
     match order {
         FileOrder::Begin(_) => FileDone::Begun {
             len_bytes: 1_024,
@@ -121,7 +125,6 @@ fn claimed(order: &FileOrder) -> FileDone {
         FileOrder::Write { bytes, .. } => FileDone::Written { bytes: bytes.len() },
         FileOrder::Sync => FileDone::Synced,
         FileOrder::Finish | FileOrder::Extend(_) => FileDone::Whole(Finished::default()),
-        FileOrder::Note { .. } => FileDone::Noted,
     }
 }
 

@@ -188,8 +188,8 @@ impl Studio {
                     server.core.handle(now, input, &mut server.outbox);
                 }
                 let received = server.turn(BackEnd::Mmsg, TURN_DATAGRAMS).0.received;
-                for (id, order) in server.outbox.files.drain(..) {
-                    sink.submit(id, order);
+                for (id, task) in server.outbox.files.drain(..) {
+                    sink.submit(id, task);
                 }
                 received as usize
             });

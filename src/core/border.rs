@@ -11,10 +11,11 @@ use crate::base::trains::Trains;
 use crate::base::snapshot::ServerSnapshot;
 pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
+use crate::core::record::FileTask;
 use crate::core::transcode::{TranscodeJob, Transcoded};
 use crate::ops::event::Event;
 use crate::proto::tls;
-use crate::record::order::{FileDone, FileOrder, RecordingId};
+use crate::record::order::{FileDone, RecordingId};
 
 /// A core's number, 0-based; also its offset in the media port range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,7 +203,7 @@ pub struct Outbox {
     pub transcodes: Vec<TranscodeJob>,
     pub renders: Vec<Render>,
     /// What recordings want done with their files; of each one order at a time.
-    pub files: Vec<(RecordingId, FileOrder)>,
+    pub files: Vec<(RecordingId, FileTask)>,
 }
 
 impl Outbox {

@@ -29,8 +29,6 @@ pub enum FileOrder {
     Finish,
     /// Lengthen a file that is whole.
     Extend(Box<Extend>),
-    /// Write a small text file, in place of one of that name.
-    Note { name: String, text: String },
 }
 
 #[derive(Clone, Debug)]

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use crate::base::random::Noise;
 use crate::base::time::Span;
 use crate::core::border::CoreId;
+use crate::core::record::FileTask;
+use crate::ops::manifest;
 use crate::ops::record_name::PART_SUFFIX;
 use crate::record::order::{FileDone, FileOrder, RecordingId, finish};
 use crate::record::store::{FileFault, Memory, Store};
@@ -108,13 +110,13 @@ impl Disk {
     }
 
     /// Does what was ordered.
-    pub fn carry_out(&mut self, core: CoreId, id: RecordingId, order: FileOrder) -> FileDone {
+    pub fn carry_out(&mut self, core: CoreId, id: RecordingId, task: FileTask) -> FileDone {
         if self.faults.is_denied {
             self.struck[2] += 1;
             return FileDone::Failed(FileFault::Denied.info());
         }
         let mut left = self.faults.space_bytes;
-        let done = self.carry_out_within(core, id, order, &mut left);
+        let done = self.carry_out_within(core, id, task, &mut left);
         let written = self.faults.space_bytes - left;
         self.bytes_written += written;
         if self.faults.space_bytes != u64::MAX {
@@ -127,14 +129,35 @@ impl Disk {
     }
 
     /// The power fails while this is being done: some of it was.
-    pub fn tear(&mut self, core: CoreId, id: RecordingId, order: FileOrder) {
+    pub fn tear(&mut self, core: CoreId, id: RecordingId, task: FileTask) {
         // Mostly within the first pieces, which are the small ones that count.
         let bits = self.noise.below(24);
         let mut left = self.noise.below(1 << bits);
-        self.carry_out_within(core, id, order, &mut left);
+        self.carry_out_within(core, id, task, &mut left);
     }
 
     fn carry_out_within(
+        &mut self,
+        core: CoreId,
+        id: RecordingId,
+        task: FileTask,
+        left: &mut u64,
+    ) -> FileDone {
+        match task {
+            FileTask::Order(order) => self.carry_out_order(core, id, order, left),
+            FileTask::Manifest { name, manifest } => {
+                let bytes = manifest::render(&manifest).into_bytes();
+                if *left < bytes.len() as u64 {
+                    return failed(FileFault::NoSpace);
+                }
+                *left -= bytes.len() as u64;
+                self.files.insert(name, Memory { bytes });
+                FileDone::Noted
+            }
+        }
+    }
+
+    fn carry_out_order(
         &mut self,
         core: CoreId,
         id: RecordingId,
@@ -185,15 +208,6 @@ impl Disk {
                     Ok(finished) => FileDone::Whole(finished),
                     Err(error) => FileDone::Failed(error.info()),
                 }
-            }
-            FileOrder::Note { name, text } => {
-                if *left < text.len() as u64 {
-                    return failed(FileFault::NoSpace);
-                }
-                *left -= text.len() as u64;
-                let bytes = text.into_bytes();
-                self.files.insert(name, Memory { bytes });
-                FileDone::Noted
             }
         }
     }

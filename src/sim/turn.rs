@@ -12,9 +12,10 @@ use crate::core::border::{
     CloseCause, ConnectionId, CoreId, Door, Input, Machine, Outbox, Path, TurnReport,
 };
 use crate::core::mail::Mail;
+use crate::core::record::FileTask;
 use crate::core::transcode::{Transcoded, Transcoders};
 use crate::core::{Core, Setup};
-use crate::record::order::{FileOrder, RecordingId};
+use crate::record::order::RecordingId;
 use crate::sim::peer_connection::{PeerConnection, Role, Turn};
 use crate::sim::trace::Kind;
 use crate::sim::world::{FIRST_MEDIA_PORT, SERVER, TCP_DELAY, TRAIN_SLOTS, World};
@@ -49,7 +50,7 @@ pub(super) enum What {
     Mail(usize, CoreId, Mail),
     RtmpTimer(usize),
     Transcoded(usize, Transcoded),
-    File(usize, RecordingId, FileOrder),
+    File(usize, RecordingId, FileTask),
     Drained(usize, ConnectionId),
     Accepted(usize, ConnectionId, SocketAddr, Door),
     BytesToCore(usize, ConnectionId, Vec<u8>),
@@ -116,8 +117,8 @@ impl World {
             What::Mail(core, from, mail) => self.input(core, Input::Mail { from, mail }),
             What::RtmpTimer(number) => self.wake_rtmp_peer(number),
             What::Transcoded(core, done) => self.input(core, Input::Transcoded(done)),
-            What::File(core, id, order) => {
-                let done = self.disk.carry_out(CoreId(core as u16), id, order);
+            What::File(core, id, task) => {
+                let done = self.disk.carry_out(CoreId(core as u16), id, task);
                 self.input(core, Input::File { id, done });
             }
             What::Drained(core, connection) => self.input(core, Input::Drained { connection }),
@@ -279,9 +280,9 @@ impl World {
         for done in done {
             self.schedule(now + TRANSCODE_DELAY, What::Transcoded(core, done));
         }
-        for (id, order) in files {
+        for (id, task) in files {
             let at = now + self.disk.faults.delay;
-            self.schedule(at, What::File(core, id, order));
+            self.schedule(at, What::File(core, id, task));
         }
         for id in closes {
             self.schedule(now + TCP_DELAY, What::ClosedAtBrowser(id));

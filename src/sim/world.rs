@@ -333,8 +333,8 @@ impl World {
     /// there in part.
     pub fn kill(mut self) -> Disk {
         while let Some(Reverse(next)) = self.queue.pop() {
-            if let What::File(core, id, order) = next.what {
-                self.disk.tear(CoreId(core as u16), id, order);
+            if let What::File(core, id, task) = next.what {
+                self.disk.tear(CoreId(core as u16), id, task);
             }
         }
         self.disk

@@ -9,7 +9,7 @@ use crate::base::slab::Key;
 use crate::base::time::{Span, Time};
 use crate::core::border::Outbox;
 use crate::core::machine::Core;
-use crate::core::record::{Errand, Recordings};
+use crate::core::record::{Errand, FileTask, Recordings};
 use crate::ops::event::{Event, RecordingNews, RecordingStep};
 use crate::ops::manifest::{
     self, AudioFormat, FileState, Gap, GapTrack, Manifest, ManifestAudio, ManifestFile,
@@ -239,7 +239,8 @@ impl Core {
         while let Some(line) = book.tails.as_mut().and_then(VecDeque::pop_front) {
             if let Some(extend) = book.tail_of(line, book.end_us) {
                 let id = self.recordings.issue(Errand::Tail(key, line));
-                out.files.push((id, FileOrder::Extend(Box::new(extend))));
+                let order = FileOrder::Extend(Box::new(extend));
+                out.files.push((id, FileTask::Order(order)));
                 return;
             }
         }
@@ -342,9 +343,9 @@ impl Core {
                 .map(|line| manifest_file(line, unix_us_at_zero))
                 .collect(),
         };
-        let text = manifest::render(&manifest);
+        let manifest = Box::new(manifest);
         let id = self.recordings.issue(Errand::Manifest(key));
-        out.files.push((id, FileOrder::Note { name, text }));
+        out.files.push((id, FileTask::Manifest { name, manifest }));
         true
     }
 }

@@ -11,7 +11,7 @@ use crate::core::machine::{Core, Timer};
 use crate::core::mail::SessionRef;
 use crate::core::record::book::{Line, LineState};
 use crate::core::record::flow::track_of;
-use crate::core::record::{Errand, Packets, Seat, Source};
+use crate::core::record::{Errand, FileTask, Packets, Seat, Source};
 use crate::core::rtmp::Pace;
 use crate::ops::event::{Event, RecordingNews, RecordingStep};
 use crate::ops::record_name::{NameParts, numbered};
@@ -302,7 +302,7 @@ impl Core {
         };
         let fault = writer.fault();
         if let Some(order) = writer.next_order() {
-            out.files.push((seat.id, order));
+            out.files.push((seat.id, FileTask::Order(order)));
         }
         if let Some(fault) = fault {
             self.tell_fault(key, fault, out);

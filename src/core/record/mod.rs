@@ -14,10 +14,11 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::{Span, Time};
 use crate::core::mail::SessionRef;
 use crate::core::transcode::TranscodeId;
+use crate::ops::manifest::Manifest;
 use crate::ops::record_name::Template;
 use crate::proto::depacketise::ParameterSets;
 use crate::record::layout::AudioTrack;
-use crate::record::order::RecordingId;
+use crate::record::order::{FileOrder, RecordingId};
 use crate::record::recorder::Recorder;
 use crate::record::writer::{Durability, Writer};
 use crate::room::frames::Frames;
@@ -59,6 +60,18 @@ impl Default for RecordRules {
             durability: Durability::default(),
         }
     }
+}
+
+/// What a driver is to do with files.
+#[derive(Clone, Debug)]
+pub enum FileTask {
+    Order(FileOrder),
+    /// Write a room's manifest in place of the one before; as text off the turn,
+    /// which takes a hundred times as long as copying it.
+    Manifest {
+        name: String,
+        manifest: Box<Manifest>,
+    },
 }
 
 /// What a core keeps of recordings.

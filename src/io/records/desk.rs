@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use super::repair::repair_leftovers;
 use super::store::{FileStore, SyncPolicy, fault};
 use crate::core::border::CoreId;
+use crate::core::record::FileTask;
 use crate::io::sys;
 use crate::ops::event::Event;
+use crate::ops::manifest::{self, Manifest};
 use crate::ops::record_name::{PART_SUFFIX, numbered};
 use crate::record::order::{Begin, Extend, FileDone, FileOrder, RecordingId, finish};
 use crate::record::store::{FileFault, Store};
@@ -77,7 +79,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    orders: VecDeque<(CoreId, RecordingId, FileOrder)>,
+    tasks: VecDeque<(CoreId, RecordingId, FileTask)>,
     closed: bool,
 }
 
@@ -107,9 +109,9 @@ impl Desk {
         Ok((Desk { shared }, thread))
     }
 
-    pub fn submit(&self, core: CoreId, id: RecordingId, order: FileOrder) {
+    pub fn submit(&self, core: CoreId, id: RecordingId, task: FileTask) {
         let shared = &self.shared.0;
-        shared.lock().orders.push_back((core, id, order));
+        shared.lock().tasks.push_back((core, id, task));
         shared.filled.notify_one();
     }
 
@@ -148,19 +150,22 @@ struct Clerk {
 impl Clerk {
     fn work(mut self) {
         repair_leftovers(&self.settings.folder, self.print);
-        while let Some((core, id, order)) = self.take() {
-            let outcome = self.carry_out(core, id, order);
+        while let Some((core, id, task)) = self.take() {
+            let outcome = match task {
+                FileTask::Order(order) => self.carry_out(core, id, order),
+                FileTask::Manifest { name, manifest } => self.write_manifest(id, &name, &manifest),
+            };
             (self.deliver)(core, outcome);
         }
     }
 
-    /// The next order; in between the disk is looked at. `None`: there will be
+    /// The next task; in between the disk is looked at. `None`: there will be
     /// none.
-    fn take(&mut self) -> Option<(CoreId, RecordingId, FileOrder)> {
+    fn take(&mut self) -> Option<(CoreId, RecordingId, FileTask)> {
         loop {
             self.ask_for_space();
             let state = self.shared.lock();
-            let is_idle = |state: &mut State| state.orders.is_empty() && !state.closed;
+            let is_idle = |state: &mut State| state.tasks.is_empty() && !state.closed;
             let wait = &self.shared.filled;
             let (mut state, timeout) = match self.open.is_empty() {
                 true => {
@@ -173,8 +178,8 @@ impl Clerk {
                     (state, timeout.timed_out())
                 }
             };
-            match state.orders.pop_front() {
-                Some(order) => return Some(order),
+            match state.tasks.pop_front() {
+                Some(task) => return Some(task),
                 None if timeout => {}
                 None if state.closed => return None,
                 None => {}
@@ -219,10 +224,6 @@ impl Clerk {
             },
             FileOrder::Finish => self.finish((core, id)),
             FileOrder::Extend(extend) => self.extend(&extend),
-            FileOrder::Note { name, text } => match self.note(&name, &text) {
-                Ok(()) => FileDone::Noted,
-                Err(error) => failed(fault(&error)),
-            },
         };
         Outcome { id, done, opened }
     }
@@ -298,6 +299,18 @@ impl Clerk {
         match extend.write(&mut store) {
             Ok(finished) => FileDone::Whole(finished),
             Err(error) => FileDone::Failed(error.info()),
+        }
+    }
+
+    fn write_manifest(&self, id: RecordingId, name: &str, manifest: &Manifest) -> Outcome {
+        let done = match self.note(name, &manifest::render(manifest)) {
+            Ok(()) => FileDone::Noted,
+            Err(error) => failed(fault(&error)),
+        };
+        Outcome {
+            id,
+            done,
+            opened: None,
         }
     }
 

@@ -11,6 +11,7 @@ use std::task::Waker;
 use super::desk::{Desk, Outcome, failed, written};
 use super::store::fault;
 use crate::core::border::CoreId;
+use crate::core::record::FileTask;
 use crate::io::Engine;
 use crate::record::order::{FileDone, FileOrder, RecordingId};
 use crate::record::store::FileFault;
@@ -42,7 +43,11 @@ impl Files {
         }
     }
 
-    pub fn submit(&mut self, id: RecordingId, order: FileOrder) {
+    pub fn submit(&mut self, id: RecordingId, task: FileTask) {
+        let order = match task {
+            FileTask::Order(order) => order,
+            FileTask::Manifest { .. } => return self.desk.submit(self.core, id, task),
+        };
         if let FileOrder::Finish = order {
             // The desk has its own handle of the file.
             self.open.remove(&id);
@@ -52,7 +57,7 @@ impl Files {
             _ => None,
         };
         let Some(file) = file.map(Rc::clone) else {
-            return self.desk.submit(self.core, id, order);
+            return self.desk.submit(self.core, id, FileTask::Order(order));
         };
         let done = Rc::clone(&self.done);
         let is_full = self.desk.is_full();
