@@ -324,6 +324,15 @@ pub const CONNECTION_WRITE_BYTES: usize = 64 << 10;
 /// Messages waiting between one pair of cores: four full turns of the receiver.
 pub const MAIL_LANE_MAX: usize = 4_096;
 
+/// Payload one turn relays to one other core: a full turn of datagrams, and the
+/// window a new replica of an encoder's stream begins with.
+pub const RELAY_BATCH_MAX_BYTES: usize = 4 << 20;
+
+/// Relayed media waiting between one pair of cores: a quarter of a second of
+/// fifty publishers at 2.5 Mbit/s. A core further behind than that is too late
+/// for it anyway.
+pub const RELAY_LANE_MAX_BYTES: usize = 2 * RELAY_BATCH_MAX_BYTES;
+
 /// Snapshots waiting to be rendered, of all cores. Monitoring asks a few times
 /// a second; more would be a flood.
 pub const RENDER_QUEUE_MAX: usize = 64;

@@ -5,6 +5,9 @@
 pub struct ServerSnapshot {
     pub core: u16,
     pub rooms: Vec<RoomSnapshot>,
+    /// Plays seated here in rooms of other cores, which show them without what
+    /// only this core knows.
+    pub afar_plays: Vec<AfarPlay>,
     pub counters: Counters,
     pub gauges: Gauges,
     /// Microseconds from a turn's clock read to the end of its flush: the
@@ -71,6 +74,13 @@ pub struct PlaySnapshot {
     pub srtp_profile: Option<&'static str>,
     pub dtls_version: Option<&'static str>,
     pub tracks: Vec<DownTrackSnapshot>,
+}
+
+/// A play of a room whose home is another core.
+#[derive(Clone, Debug, Default)]
+pub struct AfarPlay {
+    pub room: String,
+    pub play: PlaySnapshot,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -12,10 +12,12 @@ use crate::base::snapshot::ServerSnapshot;
 pub use crate::base::trains::Path;
 use crate::core::mail::Mail;
 use crate::core::record::FileTask;
+use crate::core::relay::RelayMail;
 use crate::core::transcode::{TranscodeJob, Transcoded};
 use crate::ops::event::Event;
 use crate::proto::tls;
 use crate::record::order::{FileDone, RecordingId};
+use crate::room::relay::Relays;
 
 /// A core's number, 0-based; also its offset in the media port range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,6 +200,8 @@ pub struct Outbox {
     /// mailbox did not take, and tries again next turn; the core sees the
     /// backlog and refuses new work while it is long.
     pub mail: Vec<(CoreId, Mail)>,
+    /// Media for other cores; a driver has it closed with the turn.
+    pub relays: Relays,
     pub events: Vec<Event>,
     /// Sound to convert off the turn.
     pub transcodes: Vec<TranscodeJob>,
@@ -214,11 +218,29 @@ impl Outbox {
             closes: Vec::new(),
             drains: Vec::new(),
             mail: Vec::new(),
+            relays: Relays::default(),
             events: Vec::new(),
             transcodes: Vec::new(),
             renders: Vec::new(),
             files: Vec::new(),
         }
+    }
+
+    /// Ends the turn's relaying: what there is becomes mail, one piece for each
+    /// core. A core that still has not taken the last one gets nothing; how many
+    /// packets that left out.
+    pub fn close_relays(&mut self) -> u32 {
+        let mut left_out = 0;
+        let mail = &mut self.mail;
+        for (core, batch) in self.relays.take() {
+            let waits = |(to, mail): &(CoreId, Mail)| to.0 == core && mail.weight_bytes() > 0;
+            if mail.iter().any(waits) {
+                left_out += batch.len() as u32;
+            } else {
+                mail.push((CoreId(core), Mail::Relay(RelayMail::Media(batch))));
+            }
+        }
+        left_out
     }
 }
 
@@ -242,6 +264,8 @@ pub struct TurnReport {
     pub send_full: u32,
     /// Datagrams not sent for any other error.
     pub send_failed: u32,
+    /// Packets not relayed to a core that is behind.
+    pub relays_dropped: u32,
     /// Frames of sound not converted, because the worker was behind.
     pub transcodes_dropped: u32,
     /// Times the receive ring ran out of buffers.

@@ -18,12 +18,13 @@ use crate::core::media::Media;
 use crate::core::rates::{OpenConnections, Rates};
 use crate::core::rules::Rules;
 use crate::core::stats::PendingSnapshots;
-use crate::core::{record, rtmp, whip};
+use crate::core::{record, relay, rtmp, whip};
 use crate::ops::event::Event;
 use crate::proto::dtls::Identity;
 use crate::proto::tls;
 use crate::room::notice::Notice;
 use crate::room::peer::Peer;
+use crate::room::publication::Publication;
 use crate::signal::session::{KeepAlive, RoomRequest};
 use crate::wire::codec::VideoCodec;
 
@@ -71,6 +72,7 @@ pub struct Core {
     pub(super) whip: whip::Sessions,
     pub(super) seats: rtmp::Seats,
     pub(super) recordings: record::Recordings,
+    pub(super) relaying: relay::Relaying,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
     fired: Vec<Timer>,
@@ -98,6 +100,8 @@ pub(super) enum Timer {
     Ingest(Key<rtmp::IngestSeat>),
     /// A recording is looked after.
     Recording(Key<record::Seat>),
+    /// A replica asks for its key frame again.
+    Replica(Key<Publication>, Time),
 }
 
 impl Core {
@@ -116,6 +120,7 @@ impl Core {
             whip: whip::Sessions::default(),
             seats: rtmp::Seats::new(),
             recordings: record::Recordings::new(),
+            relaying: relay::Relaying::new(setup.cores),
             media: Media::new(),
             wheel: Wheel::new(now),
             fired: Vec::new(),
@@ -257,8 +262,9 @@ impl Core {
                 reply,
             } => self.rtmp_reply(now, connection, &media_session_id, reply, out),
             Mail::RtmpMedia(media) => self.rtmp_media(now, media, out),
-            Mail::RtmpWantsKey(feed) => self.rtmp_wants_key(now, feed),
+            Mail::RtmpWantsKey(feed) => self.rtmp_wants_key(now, feed, out),
             Mail::RtmpTag { feed, tag } => self.play_tag(now, feed, &tag, out),
+            Mail::Relay(mail) => self.handle_relay(now, from, mail, out),
             Mail::SnapshotRequest { ticket } => {
                 let snapshot = Box::new(self.snapshot(out));
                 self.post(from, Mail::Snapshot { ticket, snapshot }, out);
@@ -283,6 +289,7 @@ impl Core {
 impl Machine for Core {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.turn_at = now;
+        self.tell_load(now, out);
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes, out),
             Input::Accepted {
@@ -317,6 +324,7 @@ impl Machine for Core {
                 Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
                 Timer::Ingest(key) => self.give_up_ingest(now, key, out),
                 Timer::Recording(key) => self.tick_recording(now, key, out),
+                Timer::Replica(key, due) => self.wake_replica(now, key, due, out),
             }
             self.drain_local(now, out);
         }
@@ -334,6 +342,10 @@ impl Machine for Core {
         self.counters.datagrams_sent += u64::from(report.datagrams_sent);
         self.counters.trains_sent += u64::from(report.trains);
         self.turn_us.record(turn_us);
+        self.note_busy(report.turn);
+        for (hop_us, count) in self.relaying.hops_us.drain(..) {
+            self.forward_us.record_many(hop_us + turn_us, count);
+        }
         if self.media_in_turn > 0 {
             self.forward_us.record_many(turn_us, self.media_in_turn);
             self.media_in_turn = 0;
@@ -341,6 +353,7 @@ impl Machine for Core {
         let drops = [
             (Drop::SendFull, report.send_full),
             (Drop::SendFailed, report.send_failed),
+            (Drop::MailboxFull, report.relays_dropped),
             (Drop::TranscoderBehind, report.transcodes_dropped),
             (Drop::ReceiveExhausted, report.receive_exhausted),
             (Drop::ReceiveFull, report.kernel_dropped),
@@ -356,6 +369,7 @@ impl Machine for Core {
         self.close_every_connection(out);
         self.drain_local(now, out);
         self.close_every_room(out);
+        self.end_every_guest_here(out);
         self.drain_local(now, out);
     }
 

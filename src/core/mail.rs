@@ -3,6 +3,7 @@
 
 use crate::base::snapshot::ServerSnapshot;
 use crate::core::border::{ConnectionId, CoreId};
+use crate::core::relay::RelayMail;
 use crate::core::{rtmp, whip};
 use crate::room::notice::Notice;
 use crate::room::rtmp::Tag;
@@ -105,10 +106,22 @@ pub enum Mail {
     RtmpTag { feed: rtmp::FeedRef, tag: Tag },
     /// A player of the receiving core's feed waits for a key frame.
     RtmpWantsKey(rtmp::FeedRef),
+    /// One room over several cores.
+    Relay(RelayMail),
     /// Somebody asked for everybody's state.
     SnapshotRequest { ticket: u64 },
     Snapshot {
         ticket: u64,
         snapshot: Box<ServerSnapshot>,
     },
+}
+
+impl Mail {
+    /// Bytes of media in it; what is not media weighs nothing.
+    pub fn weight_bytes(&self) -> usize {
+        match self {
+            Mail::Relay(RelayMail::Media(batch)) => batch.size_bytes(),
+            _ => 0,
+        }
+    }
 }

@@ -139,6 +139,7 @@ impl Core {
                 arrived,
                 &mut self.media.peers,
                 &mut out.trains,
+                &mut out.relays,
                 &mut self.counters,
             );
             if is_bridged {
@@ -172,6 +173,7 @@ impl Core {
             Role::Publisher(publication) => {
                 if let Some(publication) = self.media.publications.get_mut(*publication) {
                     publication.receive_rtcp(now, wall, compound);
+                    fanout::relay_clocks(publication, &mut out.relays);
                 }
             }
             Role::Viewer(subscription) => {
@@ -212,18 +214,26 @@ impl Core {
             }
         }
         if wishes.keyframe {
-            self.want_keyframe(now, publication_key, Reason::Viewer);
+            self.want_keyframe(now, publication_key, Reason::Viewer, out);
         }
     }
 
-    /// Asks a publication for a key frame; it leaves with its next RTCP.
-    pub(super) fn want_keyframe(&mut self, now: Time, key: Key<Publication>, reason: Reason) {
+    /// Asks a publication for a key frame; it leaves with its next RTCP, of a
+    /// replica with mail to its publication.
+    pub(super) fn want_keyframe(
+        &mut self,
+        now: Time,
+        key: Key<Publication>,
+        reason: Reason,
+        out: &mut Outbox,
+    ) {
         let Some(publication) = self.media.publications.get_mut(key) else {
             return;
         };
         publication.request_keyframe(now, reason);
-        if let Some(publisher) = publication.publisher {
-            self.rearm_peer(now, publisher);
+        match publication.publisher {
+            Some(publisher) => self.rearm_peer(now, publisher),
+            None => self.ask_upstream(now, key, out),
         }
     }
 
@@ -307,7 +317,7 @@ impl Core {
             }
         }
         if let Some(publication) = wanted {
-            self.want_keyframe(now, publication, Reason::Joined);
+            self.want_keyframe(now, publication, Reason::Joined, out);
         }
         self.stream_connected(key, out);
     }
@@ -319,6 +329,9 @@ impl Core {
             return;
         };
         self.whip.remove(key);
+        if let Some(seat) = peer.home {
+            self.leave_seat(seat);
+        }
         match &mut peer.role {
             Role::Publisher(publication) => {
                 self.media.publications.remove(*publication);

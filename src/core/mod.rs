@@ -12,6 +12,7 @@ mod media;
 mod moderation;
 mod rates;
 pub mod record;
+pub mod relay;
 pub mod rtmp;
 mod rules;
 mod sessions;

@@ -20,6 +20,9 @@ pub struct Rules {
     pub participants_max: usize,
     /// What is recorded, and how.
     pub record: RecordRules,
+    /// How busy a room's home core may be, of a thousand, before its viewers
+    /// are seated elsewhere; beyond 1,000: never.
+    pub spread_above_permille: u32,
     /// Rooms with an order of preference of their own, by name.
     pub room_codecs: Vec<RoomCodecs>,
 }
@@ -34,6 +37,7 @@ impl Default for Rules {
             connections_per_address: 0,
             participants_max: 0,
             record: RecordRules::default(),
+            spread_above_permille: 500,
             room_codecs: Vec::new(),
         }
     }

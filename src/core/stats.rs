@@ -10,8 +10,8 @@ use crate::core::border::{CoreId, Outbox, Render};
 use crate::core::home::Room;
 use crate::core::machine::Core;
 use crate::core::mail::Mail;
-use crate::room::peer::Role;
-use crate::room::roster::StreamRole;
+use crate::room::peer::{Peer, Role};
+use crate::room::roster::{Carrier, StreamRole};
 
 /// Requests waiting for the cores' answers.
 #[derive(Default)]
@@ -91,6 +91,7 @@ impl Core {
                 recordings: self.recordings.len() as u64,
             },
             rooms,
+            afar_plays: self.afar_plays(),
             turn_us: self.turn_us.clone(),
             forward_us: self.forward_us.clone(),
             train_len: out.trains.lengths().clone(),
@@ -124,10 +125,20 @@ impl Core {
         stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
         participant: &mut ParticipantSnapshot,
     ) {
-        let Some(peer) = stream.peer else {
-            return self.add_rtmp_snapshot(stream, participant);
+        let key = match stream.carrier {
+            Carrier::Rtmp => return self.add_rtmp_snapshot(stream, participant),
+            // Its core knows the rest.
+            Carrier::Afar(_) => {
+                return participant.plays.push(PlaySnapshot {
+                    stream: stream.name.clone(),
+                    media_session_id: stream.media_session_id.clone(),
+                    status: play_status(stream.live),
+                    ..PlaySnapshot::default()
+                });
+            }
+            Carrier::Peer(key) => key,
         };
-        let Some(peer) = self.media.peers.get(peer) else {
+        let Some(peer) = self.media.peers.get(key) else {
             return;
         };
         let secured = peer.transport.secured();
@@ -143,23 +154,32 @@ impl Core {
                     status: if stream.live { "PUBLISHING" } else { "PENDING" },
                     srtp_profile,
                     dtls_version,
-                    viewers: publication.map_or(0, |p| p.viewers.len() as u32)
+                    viewers: publication.map_or(0, |p| p.viewer_count())
                         + self.seats.listeners_of(*key),
                     tracks: publication.map(|p| p.snapshot()).unwrap_or_default(),
                 });
             }
-            (Role::Viewer(subscription), StreamRole::Play) => {
-                participant.plays.push(PlaySnapshot {
-                    stream: stream.name.clone(),
-                    media_session_id,
-                    status: if stream.live { "PLAYING" } else { "PENDING" },
-                    srtp_profile,
-                    dtls_version,
-                    tracks: subscription.snapshot(),
-                });
+            (Role::Viewer(_), StreamRole::Play) => {
+                participant.plays.extend(self.play_snapshot(peer));
             }
             _ => {}
         }
+    }
+
+    /// A viewer of this core.
+    pub(super) fn play_snapshot(&self, peer: &Peer) -> Option<PlaySnapshot> {
+        let Role::Viewer(subscription) = &peer.role else {
+            return None;
+        };
+        let secured = peer.transport.secured();
+        Some(PlaySnapshot {
+            stream: subscription.stream.clone(),
+            media_session_id: peer.media_session_id.clone(),
+            status: play_status(subscription.live),
+            srtp_profile: secured.map(|secured| secured.profile.name()),
+            dtls_version: secured.map(|secured| secured.dtls_version),
+            tracks: subscription.snapshot(),
+        })
     }
 
     /// A stream that an RTMP connection carries has no transport to tell of.
@@ -186,7 +206,7 @@ impl Core {
             name,
             media_session_id,
             status: if stream.live { "PUBLISHING" } else { "PENDING" },
-            viewers: publication.map_or(0, |p| p.viewers.len() as u32) + players,
+            viewers: publication.map_or(0, |p| p.viewer_count()) + players,
             tracks: publication.map(|p| p.snapshot()).unwrap_or_default(),
             ..StreamSnapshot::default()
         });
@@ -205,9 +225,14 @@ impl Core {
             ("snapshot requests", self.pending.waiting.len()),
         ]
         .into_iter()
+        .chain(self.relaying.leftovers())
         .chain(self.seats.leftovers())
         .chain(self.recordings.leftovers())
         .filter(|(_, left)| *left > 0)
         .collect()
     }
+}
+
+fn play_status(is_live: bool) -> &'static str {
+    if is_live { "PLAYING" } else { "PENDING" }
 }

@@ -11,14 +11,15 @@ use crate::core::codecs::Published;
 use crate::core::machine::Core;
 use crate::core::mail::SessionRef;
 use crate::core::media::ufrag_of;
+use crate::core::relay::{Asker, Fate};
 use crate::ops::event::{Event, LeaveCause};
 use crate::proto::dtls::End;
 use crate::proto::ice_lite::IceLite;
 use crate::proto::transport::{Failure, Transport};
 use crate::room::notice::{Notice, StreamStatus, info};
-use crate::room::peer::{Peer, Role};
+use crate::room::peer::{AfarSeat, Peer, Role};
 use crate::room::publication::{Publication, PublicationSpec};
-use crate::room::roster::{Muted, Stream, StreamRole};
+use crate::room::roster::{Carrier, Muted, Stream, StreamRole};
 use crate::room::subscription::{DownTrack, Subscription};
 use crate::room::track::Kind;
 use crate::signal::message::StreamOffer;
@@ -37,6 +38,23 @@ pub(super) struct Asked {
     pub name: String,
     /// It asks to be recorded.
     pub record: bool,
+}
+
+/// A stream that is being opened.
+pub(super) enum Opened {
+    /// The answer to its offer.
+    Here(String),
+    /// Another core will give it.
+    Afar,
+}
+
+/// What a viewer's peer connection is made with.
+pub(super) struct Seat {
+    pub room: String,
+    pub media_session_id: String,
+    pub stream: String,
+    /// What the room's home core knows it by, if that is another.
+    pub home: Option<AfarSeat>,
 }
 
 /// Why there is no stream.
@@ -106,12 +124,14 @@ impl Core {
                     name: offer.name,
                     record: offer.record,
                 };
-                self.try_open(now, asked, role, &offer.sdp)
+                let asker = Asker::Session { over_tcp };
+                self.try_open(now, asked, asker, role, &offer.sdp, out)
             }
         };
         let refused = opened.as_ref().err().map(Refused::info);
         let notice = match opened {
-            Ok(sdp) => Notice::RemoteSdp {
+            Ok(Opened::Afar) => return,
+            Ok(Opened::Here(sdp)) => Notice::RemoteSdp {
                 media_session_id: media_session_id.clone(),
                 sdp,
             },
@@ -133,7 +153,7 @@ impl Core {
     }
 
     /// There are no TCP candidates: who asked for them learns it.
-    fn tell_over_udp(
+    pub(super) fn tell_over_udp(
         &mut self,
         room: String,
         to: SessionRef,
@@ -155,9 +175,11 @@ impl Core {
         &mut self,
         now: Time,
         asked: Asked,
+        asker: Asker,
         role: StreamRole,
         sdp: &str,
-    ) -> Result<String, Refused> {
+        out: &mut Outbox,
+    ) -> Result<Opened, Refused> {
         let room = self.rooms.get_mut(&asked.room).ok_or(info::NOT_A_MEMBER)?;
         let refusal =
             room.roster
@@ -172,8 +194,11 @@ impl Core {
             room.decoders.note(&asked.login, role, &offer);
         }
         match role {
-            StreamRole::Publish => self.open_publication(now, asked, &offer),
-            StreamRole::Play => self.open_play(now, asked, &offer),
+            StreamRole::Publish => {
+                let answer = self.open_publication(now, asked, &offer)?;
+                Ok(Opened::Here(answer))
+            }
+            StreamRole::Play => self.open_play(now, asked, asker, &offer, out),
         }
     }
 
@@ -213,7 +238,13 @@ impl Core {
         };
         let senders = LocalSenders::default();
         let role = Role::Publisher(key);
-        let opened = self.open_peer(now, &asked, role, &negotiated, senders);
+        let seat = Seat {
+            room: asked.room.clone(),
+            media_session_id: asked.media_session_id.clone(),
+            stream: asked.name.clone(),
+            home: None,
+        };
+        let opened = self.open_peer(now, seat, role, &negotiated, senders);
         let Ok((peer, sdp)) = opened else {
             self.media.publications.remove(key);
             return opened.map(|(_, sdp)| sdp).map_err(Refused::Room);
@@ -225,7 +256,7 @@ impl Core {
             let id = asked.media_session_id.clone();
             room.published.insert(id, published);
         }
-        self.add_stream(asked, Some(peer), StreamRole::Publish);
+        self.add_stream(asked, Carrier::Peer(peer), StreamRole::Publish);
         Ok(sdp)
     }
 
@@ -233,8 +264,10 @@ impl Core {
         &mut self,
         now: Time,
         asked: Asked,
+        asker: Asker,
         offer: &SessionOffer,
-    ) -> Result<String, Refused> {
+        out: &mut Outbox,
+    ) -> Result<Opened, Refused> {
         let room = self.rooms.get(&asked.room).ok_or(info::NOT_A_MEMBER)?;
         let stream = room
             .roster
@@ -250,6 +283,30 @@ impl Core {
         let publication = self.publication_of(stream).ok_or(info::STREAM_NOT_FOUND)?;
         let negotiated =
             negotiate::negotiate_play(offer, &published.tracks).map_err(Refused::Offer)?;
+        let place = self.place_viewer();
+        if place != self.id() {
+            self.order_viewer(place, asked, asker, publication, negotiated, out)?;
+            return Ok(Opened::Afar);
+        }
+        let seat = Seat {
+            room: asked.room.clone(),
+            media_session_id: asked.media_session_id.clone(),
+            stream: asked.name.clone(),
+            home: None,
+        };
+        let (peer, answer) = self.seat_viewer(now, seat, publication, &negotiated)?;
+        self.add_stream(asked, Carrier::Peer(peer), StreamRole::Play);
+        Ok(Opened::Here(answer))
+    }
+
+    /// Makes a viewer of a publication, or of a replica, of this core.
+    pub(super) fn seat_viewer(
+        &mut self,
+        now: Time,
+        seat: Seat,
+        publication: Key<Publication>,
+        negotiated: &Negotiated,
+    ) -> Result<(Key<Peer>, String), &'static str> {
         let noise = &mut self.noise;
         let mut down = |kind| {
             let spec = negotiated.track_spec(kind)?;
@@ -267,22 +324,21 @@ impl Core {
             video: sender(&video),
         };
         let cname = self.noise_name();
-        let stream_name = asked.name.clone();
-        let subscription = Subscription::new(now, publication, stream_name, audio, video, cname);
+        let stream = seat.stream.clone();
+        let subscription = Subscription::new(now, publication, stream, audio, video, cname);
         let role = Role::Viewer(Box::new(subscription));
-        let (peer, sdp) = self.open_peer(now, &asked, role, &negotiated, senders)?;
+        let opened = self.open_peer(now, seat, role, negotiated, senders)?;
         if let Some(publication) = self.media.publications.get_mut(publication) {
-            publication.viewers.push(peer);
+            publication.viewers.push(opened.0);
         }
-        self.add_stream(asked, Some(peer), StreamRole::Play);
-        Ok(sdp)
+        Ok(opened)
     }
 
     /// Makes the transport and its answer.
     fn open_peer(
         &mut self,
         now: Time,
-        asked: &Asked,
+        seat: Seat,
         role: Role,
         negotiated: &Negotiated,
         senders: LocalSenders,
@@ -307,8 +363,9 @@ impl Core {
             Peer {
                 transport: Transport::new(now, identity, ice, end, fingerprints),
                 role,
-                room: asked.room.clone(),
-                media_session_id: asked.media_session_id.clone(),
+                room: seat.room,
+                home: seat.home,
+                media_session_id: seat.media_session_id,
                 armed: None,
             }
         });
@@ -324,7 +381,7 @@ impl Core {
             candidates: &self.setup.candidates,
             session_id,
             cname: &cname,
-            stream_id: &asked.media_session_id,
+            stream_id: &peer.media_session_id,
             senders,
         };
         Ok((key, negotiate::render_answer(negotiated, &local)))
@@ -332,23 +389,25 @@ impl Core {
 
     /// The publication behind a stream, once there is one.
     pub(super) fn publication_of(&self, stream: &Stream<SessionRef>) -> Option<Key<Publication>> {
-        let Some(peer) = stream.peer else {
-            return self.rtmp_publication(&stream.media_session_id);
-        };
-        match self.media.peers.get(peer)?.role {
-            Role::Publisher(publication) => Some(publication),
-            Role::Viewer(_) => None,
+        match stream.carrier {
+            Carrier::Rtmp => self.rtmp_publication(&stream.media_session_id),
+            Carrier::Peer(peer) => match self.media.peers.get(peer)?.role {
+                Role::Publisher(publication) => Some(publication),
+                Role::Viewer(_) => None,
+            },
+            // Publishers are at home.
+            Carrier::Afar(_) => None,
         }
     }
 
-    pub(super) fn add_stream(&mut self, asked: Asked, peer: Option<Key<Peer>>, role: StreamRole) {
+    pub(super) fn add_stream(&mut self, asked: Asked, carrier: Carrier, role: StreamRole) {
         if let Some(room) = self.rooms.get_mut(&asked.room) {
             room.roster.add_stream(Stream {
                 media_session_id: asked.media_session_id,
                 name: asked.name,
                 login: asked.login,
                 session: asked.from,
-                peer,
+                carrier,
                 role,
                 live: false,
                 record: asked.record,
@@ -422,9 +481,10 @@ impl Core {
                 }
             }
         }
-        match stream.peer {
-            Some(peer) => self.remove_peer(peer, out),
-            None => self.end_rtmp(room, &stream, out),
+        match stream.carrier {
+            Carrier::Peer(peer) => self.remove_peer(peer, out),
+            Carrier::Afar(seat) => self.end_guest(seat, out),
+            Carrier::Rtmp => self.end_rtmp(room, &stream, out),
         }
         if stream.role == StreamRole::Publish && stream.live {
             let entry = self.rooms.get(room)?;
@@ -450,6 +510,9 @@ impl Core {
         let Some(peer) = self.media.peers.get(key) else {
             return;
         };
+        if let Some(seat) = peer.home {
+            return self.tell_home(seat, Fate::Connected, out);
+        }
         let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
         self.stream_begins(room, id, out);
     }
@@ -464,7 +527,7 @@ impl Core {
         };
         let others: Vec<SessionRef> = entry.roster.others(&stream.login).collect();
         let publication = entry.roster.publication(&stream.name);
-        let of_rtmp = publication.filter(|publication| publication.peer.is_none());
+        let of_rtmp = publication.filter(|publication| publication.carrier.is_rtmp());
         let published = of_rtmp.map(|publication| publication.media_session_id.clone());
         let muted = publication.map(|publication| publication.muted.kinds());
         if stream.role == StreamRole::Publish {
@@ -519,9 +582,25 @@ impl Core {
         let Some(peer) = self.media.peers.get(key) else {
             return;
         };
-        let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
-        let Some(stream) = self.end_stream(&room, &id, out) else {
+        if let Some(seat) = peer.home {
             self.remove_peer(key, out);
+            return self.tell_home(seat, Fate::Failed(failure), out);
+        }
+        let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
+        self.stream_failed(&room, id, failure, out);
+        // A peer without a stream.
+        self.remove_peer(key, out);
+    }
+
+    /// The same at the room's home core, wherever the transport was.
+    pub(super) fn stream_failed(
+        &mut self,
+        room: &str,
+        id: String,
+        failure: Failure,
+        out: &mut Outbox,
+    ) {
+        let Some(stream) = self.end_stream(room, &id, out) else {
             return;
         };
         let is_held_by_it = stream.role == StreamRole::Publish && !stream.session.has_socket();
@@ -538,14 +617,14 @@ impl Core {
         self.tell_when_recorded(stream.session, notice, out);
         let login = stream.login.clone();
         let event = Event::StreamFailed {
-            room: room.clone(),
+            room: room.to_string(),
             login: stream.login,
             stream: stream.name,
             info: failure.info(),
         };
         self.event(event, out);
         if is_held_by_it {
-            self.leave(&room, &login, LeaveCause::TransportEnded, out);
+            self.leave(room, &login, LeaveCause::TransportEnded, out);
         }
     }
 }

@@ -316,6 +316,7 @@ impl<M: Machine> Driver<M> {
             report.send_full = sent.full;
             report.send_failed = sent.failed;
         }
+        report.relays_dropped = outbox.close_relays();
         for (connection, bytes) in outbox.writes.drain(..) {
             hub.write(connection, bytes);
         }

@@ -207,6 +207,11 @@ fn rules(config: &Config) -> Rules {
         connections_per_address: config.connections_per_address,
         participants_max: config.room_max_participants,
         record: record_rules(config),
+        spread_above_permille: match config.spread_above {
+            // Not even then.
+            100 => u32::MAX,
+            percent => percent * 10,
+        },
         room_codecs: config.room_video_codecs.clone(),
     }
 }

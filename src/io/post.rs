@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::sys;
-use crate::base::limits::MAIL_LANE_MAX;
+use crate::base::limits::{MAIL_LANE_MAX, RELAY_LANE_MAX_BYTES};
 use crate::core::border::{ConnectionId, CoreId, Rendered};
 use crate::core::transcode::Transcoded;
 use crate::io::records::desk::Outcome;
@@ -32,12 +32,14 @@ pub enum Parcel {
 /// The boxes of all cores.
 pub struct Post<T> {
     boxes: Vec<Inbox<T>>,
+    /// Bytes a message is worth, of which a lane holds so many.
+    weigh: fn(&T) -> usize,
     stopping: AtomicBool,
 }
 
 struct Inbox<T> {
     /// One lane per sending core, so that none fills another's.
-    lanes: Vec<Mutex<VecDeque<T>>>,
+    lanes: Vec<Mutex<Lane<T>>>,
     parcels: Mutex<VecDeque<Parcel>>,
     /// Something was put here since the core last looked.
     filled: AtomicBool,
@@ -46,8 +48,32 @@ struct Inbox<T> {
     bell: OwnedFd,
 }
 
+struct Lane<T> {
+    queue: VecDeque<T>,
+    /// Of all in it.
+    bytes: usize,
+}
+
+impl<T> Lane<T> {
+    /// Whether there is room for so many bytes more. An empty lane takes anything.
+    fn takes(&self, bytes: usize) -> bool {
+        let is_light = bytes == 0 || self.bytes + bytes <= RELAY_LANE_MAX_BYTES;
+        self.queue.is_empty() || (self.queue.len() < MAIL_LANE_MAX && is_light)
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Lane {
+            queue: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
 impl<T> Post<T> {
-    pub fn new(cores: usize) -> io::Result<Self> {
+    /// `weigh` says what a message takes of memory, if that is worth counting.
+    pub fn new(cores: usize, weigh: fn(&T) -> usize) -> io::Result<Self> {
         let boxes = (0..cores).map(|_| {
             Ok(Inbox {
                 lanes: (0..cores).map(|_| Mutex::default()).collect(),
@@ -59,6 +85,7 @@ impl<T> Post<T> {
         });
         Ok(Post {
             boxes: boxes.collect::<io::Result<_>>()?,
+            weigh,
             stopping: AtomicBool::new(false),
         })
     }
@@ -93,14 +120,16 @@ impl<T> Post<T> {
                 continue;
             };
             let mut lane = lock(lane);
-            if full.contains(&to) || lane.len() >= MAIL_LANE_MAX {
+            let bytes = (self.weigh)(&message);
+            if full.contains(&to) || !lane.takes(bytes) {
                 if !full.contains(&to) {
                     full.push(to);
                 }
                 mail.push((to, message));
                 continue;
             }
-            lane.push_back(message);
+            lane.queue.push_back(message);
+            lane.bytes += bytes;
             if !woken.contains(&to) {
                 woken.push(to);
             }
@@ -123,8 +152,9 @@ impl<T> Post<T> {
             let mut lane = lock(lane);
             if queue.is_empty() {
                 // The lane gets the empty queue's room in return.
-                std::mem::swap(&mut *lane, queue);
-            } else if !lane.is_empty() {
+                std::mem::swap(&mut lane.queue, queue);
+                lane.bytes = 0;
+            } else if !lane.queue.is_empty() {
                 // Still busy with the last lot: look again later.
                 inbox.filled.store(true, SeqCst);
             }
@@ -218,7 +248,7 @@ mod tests {
 
     #[test]
     fn mail_arrives_in_order_per_sender() {
-        let post = Post::new(3).unwrap();
+        let post = Post::new(3, |_| 0).unwrap();
         let mut mail = vec![(B, 1), (C, 2), (B, 3), (A, 4)];
         post.deliver(A, &mut mail);
         post.deliver(C, &mut vec![(B, 5)]);
@@ -232,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_full_lane_keeps_the_rest_in_order_and_lets_others_pass() {
-        let post = Post::new(3).unwrap();
+        let post = Post::new(3, |_| 0).unwrap();
         let mut mail: Vec<(CoreId, u32)> = (0..MAIL_LANE_MAX as u32 + 2).map(|n| (B, n)).collect();
         mail.push((C, 7));
         post.deliver(A, &mut mail);
@@ -254,8 +284,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_holds_so_many_bytes_and_anything_that_weighs_nothing() {
+        let post = Post::new(3, |n: &u32| *n as usize).unwrap();
+        let half = RELAY_LANE_MAX_BYTES as u32 / 2;
+        let mut mail = vec![(B, half), (B, half), (B, 0)];
+        post.deliver(A, &mut mail);
+        assert!(mail.is_empty());
+        let mut more = vec![(B, 1), (B, 0)];
+        post.deliver(A, &mut more);
+        assert_eq!(more, [(B, 1), (B, 0)], "order is kept behind what waits");
+        let mut into = queues();
+        post.collect(B, &mut into);
+        post.deliver(A, &mut more);
+        assert!(more.is_empty());
+        // More than a lane holds: it goes alone.
+        let mut huge = vec![(C, 3 * half), (C, 1)];
+        post.deliver(A, &mut huge);
+        assert_eq!(huge, [(C, 1)]);
+    }
+
+    #[test]
     fn nobody_sleeps_through_mail() {
-        let post = std::sync::Arc::new(Post::<u32>::new(3).unwrap());
+        let post = std::sync::Arc::new(Post::<u32>::new(3, |_| 0).unwrap());
         assert!(post.may_sleep(B));
         post.awake(B);
         let sender = std::sync::Arc::clone(&post);

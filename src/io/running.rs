@@ -107,7 +107,7 @@ pub struct Berth {
 impl Running {
     /// The threads that serve all cores; no core yet.
     pub(super) fn open(bound: Bound, settings: &IoSettings) -> io::Result<Self> {
-        let post = Arc::new(Post::new(bound.media_ports.len())?);
+        let post = Arc::new(Post::new(bound.media_ports.len(), Mail::weight_bytes)?);
         let (office, mut clerks) = Office::open(
             Arc::clone(&post),
             Arc::clone(&settings.render),

@@ -2,6 +2,8 @@
 //! responses as bytes. Owns the JSON's field names, which are an interface: they
 //! are added to, never renamed. Opens no socket and reads no request's head.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::ops::snapshot::{
@@ -30,16 +32,33 @@ pub const JSON_CONTENT_TYPE: &str = "application/json";
 /// `core` is the room's home; `players` are plays of nobody in the room. Rooms come in core order, everything else in the
 /// order of its snapshot.
 pub fn rooms_json(snapshots: &[ServerSnapshot]) -> String {
+    let plays = snapshots.iter().flat_map(|snapshot| &snapshot.afar_plays);
+    let afar: Afar<'_> = plays
+        .map(|afar| {
+            let key = (afar.room.as_str(), afar.play.media_session_id.as_str());
+            (key, &afar.play)
+        })
+        .collect();
     let rooms: Vec<Value> = snapshots
         .iter()
         .flat_map(|snapshot| snapshot.rooms.iter().map(|room| (snapshot.core, room)))
-        .map(|(core, room)| room_json(core, room))
+        .map(|(core, room)| room_json(core, room, &afar))
         .collect();
     json!({ "rooms": rooms }).to_string()
 }
 
-fn room_json(core: u16, room: &RoomSnapshot) -> Value {
-    let participants: Vec<Value> = room.participants.iter().map(participant_json).collect();
+/// Plays that another core than the room's serves, by room and media session id.
+type Afar<'a> = BTreeMap<(&'a str, &'a str), &'a PlaySnapshot>;
+
+fn room_json(core: u16, room: &RoomSnapshot, afar: &Afar<'_>) -> Value {
+    let play_json = |play: &PlaySnapshot| {
+        let known = afar.get(&(room.name.as_str(), play.media_session_id.as_str()));
+        play_json(known.copied().unwrap_or(play))
+    };
+    let participants = room.participants.iter();
+    let participants: Vec<Value> = participants
+        .map(|participant| participant_json(participant, play_json))
+        .collect();
     let players: Vec<Value> = room.players.iter().map(play_json).collect();
     json!({
         "name": room.name,
@@ -49,7 +68,10 @@ fn room_json(core: u16, room: &RoomSnapshot) -> Value {
     })
 }
 
-fn participant_json(participant: &ParticipantSnapshot) -> Value {
+fn participant_json(
+    participant: &ParticipantSnapshot,
+    play_json: impl Fn(&PlaySnapshot) -> Value,
+) -> Value {
     let streams: Vec<Value> = participant.streams.iter().map(stream_json).collect();
     let plays: Vec<Value> = participant.plays.iter().map(play_json).collect();
     json!({ "login": participant.login, "streams": streams, "plays": plays })
@@ -310,6 +332,7 @@ fn reason_phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::snapshot::AfarPlay;
 
     fn lines(response: &[u8]) -> (Vec<String>, String) {
         let text = String::from_utf8(response.to_vec()).unwrap();
@@ -391,6 +414,28 @@ mod tests {
         assert_eq!(play["stream"], "bob-1");
         assert_eq!(play["status"], "PENDING");
         assert_eq!(play["tracks"][0]["rtt_us"], 1_500);
+    }
+
+    #[test]
+    fn a_play_is_told_by_the_core_that_serves_it() {
+        let mut home = full();
+        let play = &mut home.rooms[0].participants[0].plays[0];
+        let known = std::mem::replace(
+            play,
+            PlaySnapshot {
+                media_session_id: play.media_session_id.clone(),
+                ..PlaySnapshot::default()
+            },
+        );
+        let room = home.rooms[0].name.clone();
+        let other = ServerSnapshot {
+            core: 4,
+            afar_plays: vec![AfarPlay { room, play: known }],
+            ..ServerSnapshot::default()
+        };
+        let told: Value = serde_json::from_str(&rooms_json(&[home, other])).unwrap();
+        let expected: Value = serde_json::from_str(&rooms_json(&[full()])).unwrap();
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::base::trains::Trains;
 use crate::proto::rtx_window::Meta;
 use crate::room::peer::Peer;
 use crate::room::publication::{Arrived, Publication};
+use crate::room::relay::{News, Relay, Relayed, Relays};
 use crate::room::subscription::{DownTrack, Subscription, Withheld};
 use crate::room::track::Kind;
 use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
@@ -24,6 +25,7 @@ pub fn forward(
     arrived: Arrived,
     peers: &mut Slab<Peer>,
     trains: &mut Trains,
+    relays: &mut Relays,
     counters: &mut Counters,
 ) {
     let Some((meta, payload)) = publication
@@ -32,8 +34,19 @@ pub fn forward(
     else {
         return;
     };
-    if publication.viewers.is_empty() {
+    if publication.viewers.is_empty() && publication.relays.is_empty() {
         counters.drop(Drop::NoSubscriber);
+    }
+    for relay in &publication.relays {
+        let packet = Relayed {
+            replica: relay.replica,
+            arrived,
+            meta: *meta,
+            is_past: false,
+        };
+        if !relays.push(relay.core, packet, payload) {
+            counters.drop(Drop::MailboxFull);
+        }
     }
     for viewer in &publication.viewers {
         let Some(peer) = peers.get_mut(*viewer) else {
@@ -228,6 +241,52 @@ pub fn resend(
         return Err(Drop::Duplicate);
     }
     Ok(true)
+}
+
+/// Tells the replicas what the publisher's clock says.
+pub fn relay_clocks(publication: &Publication, relays: &mut Relays) {
+    for relay in &publication.relays {
+        for kind in Kind::ALL {
+            if let Some(clock) = publication.clock(kind) {
+                relays.tell(relay, News::Clock(kind, clock));
+            }
+        }
+    }
+}
+
+/// Tells the replicas that no key frame is known any more.
+pub fn relay_forgotten(publication: &Publication, relays: &mut Relays) {
+    for relay in &publication.relays {
+        relays.tell(relay, News::ForgetKeyframe);
+    }
+}
+
+/// Gives a new replica what its viewers may begin with, where a key frame
+/// cannot be asked for.
+pub fn relay_past(publication: &Publication, relay: &Relay, now: Time, relays: &mut Relays) {
+    let Some((keyframe, newest)) = publication.latest_keyframe(now) else {
+        return;
+    };
+    let Some(window) = publication.track(Kind::Video).map(|up| &up.window) else {
+        return;
+    };
+    for ext_seq in keyframe.ext_seq..=newest.ext_seq {
+        let Some((meta, payload)) = window.get(ext_seq) else {
+            continue;
+        };
+        let packet = Relayed {
+            replica: relay.replica,
+            arrived: Arrived {
+                kind: Kind::Video,
+                ext_seq,
+            },
+            meta: *meta,
+            is_past: true,
+        };
+        if !relays.push(relay.core, packet, payload) {
+            return;
+        }
+    }
 }
 
 /// Takes `viewer` out of the fan-out.

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod notice;
 pub mod peer;
 pub mod publication;
+pub mod relay;
 pub mod roster;
 pub mod rtmp;
 pub mod subscription;

@@ -8,11 +8,22 @@ use crate::proto::transport::Transport;
 use crate::room::publication::Publication;
 use crate::room::subscription::Subscription;
 
+/// A viewer of a room whose home is another core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AfarSeat {
+    /// Its home, or, as the home has it, where the viewer is.
+    pub core: u16,
+    /// Given by the home, never twice.
+    pub number: u64,
+}
+
 pub struct Peer {
     pub transport: Transport,
     pub role: Role,
-    /// The room at whose home core this peer lives.
+    /// The room it is of.
     pub room: String,
+    /// What the room's home core knows it by; `None`: this is the home.
+    pub home: Option<AfarSeat>,
     pub media_session_id: String,
     /// The earliest timer armed for this peer; later ones need none.
     pub armed: Option<Time>,

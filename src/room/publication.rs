@@ -18,6 +18,7 @@ use crate::proto::rtx_window::{Inserted, Meta, RtxWindow, extend_sequence};
 use crate::proto::twcc::TransportFeedbackRecorder;
 use crate::room::catch_up::Place;
 use crate::room::peer::Peer;
+use crate::room::relay::{Relay, Relayed, Upstream};
 use crate::room::track::{Kind, TrackSpec};
 use crate::wire::codec::{Codec, VideoCodec};
 use crate::wire::rtcp::{self, ExtendedBlock, Packet, ReportBlock, TransportFeedbackHead};
@@ -35,6 +36,10 @@ pub struct Publication {
     /// The peer whose stream this is; `None`: the core feeds it.
     pub publisher: Option<Key<Peer>>,
     pub viewers: Vec<Key<Peer>>,
+    /// Other cores that have viewers of it.
+    pub relays: Vec<Relay>,
+    /// Of a replica: the publication it is fed by.
+    pub upstream: Option<Upstream>,
     /// Players over RTMP get it too.
     pub is_bridged: bool,
     /// A recording does.
@@ -126,6 +131,8 @@ impl Publication {
         Publication {
             publisher,
             viewers: Vec::new(),
+            relays: Vec::new(),
+            upstream: None,
             is_bridged: false,
             is_recorded: false,
             feedback: TransportFeedbackRecorder::new(),
@@ -219,11 +226,54 @@ impl Publication {
         Ok(Arrived { kind, ext_seq })
     }
 
-    /// What was shown last is no beginning for anybody any more.
-    pub fn forget_keyframe(&mut self) {
-        if let Some(video) = self.track_mut(Kind::Video) {
-            video.keyframe = None;
+    /// Takes a packet into a replica, as its own core took it; the caller forwards
+    /// what is returned.
+    pub fn take_relayed(
+        &mut self,
+        now: Time,
+        packet: &Relayed,
+        payload: &[u8],
+    ) -> Result<Arrived, Drop> {
+        let track = self
+            .track_mut(packet.arrived.kind)
+            .ok_or(Drop::UnknownStream)?;
+        track.take_relayed(now, packet, payload)?;
+        Ok(packet.arrived)
+    }
+
+    /// What was shown last is no beginning for anybody any more; `false` if it
+    /// was none before.
+    pub fn forget_keyframe(&mut self) -> bool {
+        let video = self.track_mut(Kind::Video);
+        video.is_some_and(|video| video.keyframe.take().is_some())
+    }
+
+    /// Who gets it: viewers here and at other cores.
+    pub fn viewer_count(&self) -> u32 {
+        let afar: u32 = self.relays.iter().map(|relay| relay.viewers).sum();
+        self.viewers.len() as u32 + afar
+    }
+
+    pub fn clock(&self, kind: Kind) -> Option<ClockMap> {
+        self.track(kind).map(|track| track.clock)
+    }
+
+    /// A replica's clock is its publication's.
+    pub fn copy_clock(&mut self, kind: Kind, clock: ClockMap) {
+        if let Some(track) = self.track_mut(kind) {
+            track.clock = clock;
         }
+    }
+
+    /// Whether a replica is to ask its publication for a key frame now.
+    pub fn poll_keyframe(&mut self, now: Time) -> bool {
+        let video = self.track_mut(Kind::Video);
+        video.is_some_and(|video| video.keyframes.poll(now))
+    }
+
+    /// When [`Publication::poll_keyframe`] next has something to ask.
+    pub fn keyframe_due(&self) -> Option<Time> {
+        self.track(Kind::Video)?.keyframes.next_due()
     }
 
     /// Says which wall clock instant a timestamp of the core's packets means,
@@ -554,6 +604,19 @@ impl UpTrack {
         // A refused packet takes no number: viewers would ask for it in vain.
         let ext_seq = self.keep(now, self.next_injected, meta, payload)?;
         self.next_injected += 1;
+        self.counts.packets += 1;
+        self.counts.bytes += payload.len() as u64;
+        Ok(ext_seq)
+    }
+
+    fn take_relayed(&mut self, now: Time, packet: &Relayed, payload: &[u8]) -> Result<u64, Drop> {
+        // Of what is past it counts when it came, of the rest when it is here.
+        let at = if packet.is_past {
+            packet.meta.arrived
+        } else {
+            now
+        };
+        let ext_seq = self.keep(at, packet.arrived.ext_seq, packet.meta, payload)?;
         self.counts.packets += 1;
         self.counts.bytes += payload.len() as u64;
         Ok(ext_seq)

@@ -8,7 +8,7 @@ use crate::base::limits::{MEMBER_PUBLICATIONS_MAX, MEMBER_STREAMS_MAX, ROOM_MEMB
 use crate::base::slab::Key;
 use crate::base::time::{Span, Time};
 use crate::room::notice::{MemberState, StreamStatus, info};
-use crate::room::peer::Peer;
+use crate::room::peer::{AfarSeat, Peer};
 
 /// A session somewhere in the server: the core its connection lives on, and
 /// the connection. `S` is the core layer's address type.
@@ -34,8 +34,7 @@ pub struct Stream<S> {
     pub name: String,
     pub login: String,
     pub session: S,
-    /// What carries it; `None`: an RTMP connection.
-    pub peer: Option<Key<Peer>>,
+    pub carrier: Carrier,
     pub role: StreamRole,
     /// Media can flow.
     pub live: bool,
@@ -68,6 +67,23 @@ impl Muted {
         let audio = self.audio.then_some("audioMuted");
         let video = self.video.then_some("videoMuted");
         audio.into_iter().chain(video)
+    }
+}
+
+/// What carries a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A connection that speaks RTMP.
+    Rtmp,
+    /// A peer connection of the room's home core.
+    Peer(Key<Peer>),
+    /// One of another core.
+    Afar(AfarSeat),
+}
+
+impl Carrier {
+    pub fn is_rtmp(self) -> bool {
+        self == Carrier::Rtmp
     }
 }
 
@@ -334,7 +350,7 @@ mod tests {
             name: name.into(),
             login: login.into(),
             session: 1,
-            peer: None,
+            carrier: Carrier::Rtmp,
             role,
             live: false,
             record: false,

@@ -253,6 +253,7 @@ impl World {
             seat.transcoders.run(job, &mut done);
         }
         let out = &mut seat.out;
+        out.close_relays();
         let drains = std::mem::take(&mut out.drains);
         let writes = std::mem::take(&mut out.writes);
         let closes = std::mem::take(&mut out.closes);
@@ -290,8 +291,7 @@ impl World {
             self.schedule(now + TCP_DELAY, closed);
         }
         for (to, mail) in mail {
-            let what = What::Mail(usize::from(to.0), from, mail);
-            self.schedule(now + MAIL_DELAY, what);
+            self.schedule(now + MAIL_DELAY, What::Mail(usize::from(to.0), from, mail));
         }
         for event in events {
             self.trace

@@ -57,6 +57,8 @@ pub struct Options {
     pub origin_is_room: bool,
     /// Opus is recorded as AAC.
     pub record_aac: bool,
+    /// Viewers are spread over the cores, from the first.
+    pub spread: bool,
     /// A recording that would begin with more black begins with its stream.
     pub shift_max: Span,
 }
@@ -76,6 +78,7 @@ impl Options {
             record_all: false,
             origin_is_room: false,
             record_aac: false,
+            spread: true,
             shift_max: Span::from_secs(6 * 3_600),
         }
     }
@@ -419,6 +422,7 @@ fn setup(
                 shift_max: options.shift_max,
                 ..RecordRules::default()
             },
+            spread_above_permille: if options.spread { 0 } else { u32::MAX },
             ..Rules::default()
         },
         keep_alive: KeepAlive {

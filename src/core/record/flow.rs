@@ -76,7 +76,7 @@ impl Core {
             let Some((kind, unit)) = packets.frames.poll(now) else {
                 let wants_keyframe = packets.frames.wants_keyframe(now);
                 if wants_keyframe {
-                    self.want_keyframe(now, publication, Reason::Recorder);
+                    self.want_keyframe(now, publication, Reason::Recorder, out);
                 }
                 break;
             };

@@ -22,7 +22,7 @@ use crate::record::shape;
 use crate::record::writer::{Ended, Writer};
 use crate::room::notice::{Notice, info};
 use crate::room::publication::Publication;
-use crate::room::roster::StreamRole;
+use crate::room::roster::{Carrier, StreamRole};
 use crate::room::track::Kind;
 use crate::wire::codec::{AudioCodec, Codec, VideoCodec};
 
@@ -50,7 +50,7 @@ impl Core {
             return;
         };
         let rules = &self.setup.rules.record;
-        let is_rtmp = stream.peer.is_none();
+        let is_rtmp = stream.carrier.is_rtmp();
         let is_wanted =
             stream.record || entry.records_all || rules.all || (rules.all_rtmp && is_rtmp);
         let is_new = !self.recordings.by_stream.contains_key(media_session_id);
@@ -59,9 +59,9 @@ impl Core {
         }
         let (login, name) = (stream.login.clone(), stream.name.clone());
         let (owner, id) = (stream.session, stream.media_session_id.clone());
-        let source = match stream.peer {
-            None => Source::Messages,
-            Some(_) => {
+        let source = match stream.carrier {
+            Carrier::Rtmp => Source::Messages,
+            Carrier::Peer(_) | Carrier::Afar(_) => {
                 let key = self.publication_of(stream);
                 let publication = key.and_then(|key| self.media.publications.get(key));
                 match (key, publication) {
@@ -85,7 +85,7 @@ impl Core {
         let streams = entry.roster.streams().filter(|s| publishes(s.role));
         // A browser's stream that is not live yet is recorded when it is.
         let found: Vec<(String, SessionRef)> = streams
-            .filter(|stream| stream.live || stream.peer.is_none())
+            .filter(|stream| stream.live || stream.carrier.is_rtmp())
             .map(|stream| (stream.media_session_id.clone(), stream.session))
             .collect();
         for (media_session_id, owner) in found {
@@ -175,7 +175,7 @@ impl Core {
         self.recordings.orders.insert(id, Errand::File(key));
         self.recordings.by_stream.insert(stream_id, key);
         if let Some(publication) = of_publication {
-            self.hook(now, publication, key);
+            self.hook(now, publication, key, out);
         }
         self.wheel.arm(now + TICK, Timer::Recording(key));
         self.event(Event::Recording(news, RecordingStep::Begun), out);
@@ -183,13 +183,13 @@ impl Core {
     }
 
     /// From now on the recording gets what a browser's publication does.
-    fn hook(&mut self, now: Time, publication: Key<Publication>, key: Key<Seat>) {
+    fn hook(&mut self, now: Time, publication: Key<Publication>, key: Key<Seat>, out: &mut Outbox) {
         let bits = publication.to_bits();
         self.recordings.by_publication.insert(bits, key);
         if let Some(publication) = self.media.publications.get_mut(publication) {
             publication.is_recorded = true;
         }
-        self.want_keyframe(now, publication, Reason::Recorder);
+        self.want_keyframe(now, publication, Reason::Recorder, out);
     }
 
     fn refuse_recording(&mut self, news: RecordingNews, why: &'static str, out: &mut Outbox) {

@@ -32,7 +32,7 @@ impl Core {
         let publication = seat
             .publication
             .and_then(|p| self.media.publications.get(p));
-        let is_heard = publication.is_some_and(|publication| !publication.viewers.is_empty());
+        let is_heard = publication.is_some_and(|publication| publication.viewer_count() > 0);
         if !is_heard {
             return self.restart_conversion(key, out);
         }

@@ -166,7 +166,7 @@ impl Core {
                 .roster
                 .plays_of(&stream)
                 // Who does not play yet is told when it does.
-                .filter(|play| play.peer.is_some() && play.live)
+                .filter(|play| !play.carrier.is_rtmp() && play.live)
                 .map(|play| (play.session, play.media_session_id.clone()))
                 .collect(),
             None => Vec::new(),
@@ -249,7 +249,9 @@ impl Core {
         };
         if seat.ingest.has_b_frames() {
             // Nor does who comes now begin with what was shown before.
-            publication.forget_keyframe();
+            if publication.forget_keyframe() {
+                fanout::relay_forgotten(publication, &mut out.relays);
+            }
             seat.awaits_key = true;
             return;
         }
@@ -263,8 +265,9 @@ impl Core {
         let timestamp = ms_to_ticks(pts_ms, VideoCodec::H264.clock_rate());
         if let Some(ntp) = seat.clock.due(now, wall_us, Kind::Video, pts_ms) {
             publication.set_clock(now, Kind::Video, ntp, timestamp);
+            fanout::relay_clocks(publication, &mut out.relays);
         }
-        let (peers, trains) = (&mut self.media.peers, &mut out.trains);
+        let (peers, trains, relays) = (&mut self.media.peers, &mut out.trains, &mut out.relays);
         let counters = &mut self.counters;
         seat.ingest.packetise(data, &mut |payload| {
             let packet = Injected {
@@ -274,7 +277,9 @@ impl Core {
             };
             counters.media_packets_received += 1;
             match publication.inject(now, Kind::Video, packet, payload.bytes) {
-                Ok(arrived) => fanout::forward(publication, arrived, peers, trains, counters),
+                Ok(arrived) => {
+                    fanout::forward(publication, arrived, peers, trains, relays, counters);
+                }
                 Err(reason) => counters.drop(reason),
             }
         });
@@ -339,6 +344,7 @@ impl Core {
         let ms = ticks * 1_000 / u64::from(codec.clock_rate());
         if let Some(ntp) = seat.clock.due(now, wall_us, Kind::Audio, ms) {
             publication.set_clock(now, Kind::Audio, ntp, timestamp);
+            fanout::relay_clocks(publication, &mut out.relays);
         }
         let packet = Injected {
             timestamp,
@@ -352,6 +358,7 @@ impl Core {
                 arrived,
                 &mut self.media.peers,
                 &mut out.trains,
+                &mut out.relays,
                 &mut self.counters,
             ),
             Err(reason) => self.counters.drop(reason),

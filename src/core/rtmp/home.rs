@@ -16,7 +16,7 @@ use crate::core::streams::Asked;
 use crate::ops::event::LeaveCause;
 use crate::room::notice::info;
 use crate::room::publication::Publication;
-use crate::room::roster::{Stream, StreamRole};
+use crate::room::roster::{Carrier, Stream, StreamRole};
 use crate::room::rtmp::{Feed, Ingest, News};
 
 /// Why a room does not take a stream.
@@ -176,7 +176,7 @@ impl Core {
             name: publish.stream,
             record: false,
         };
-        self.add_stream(asked, None, role);
+        self.add_stream(asked, Carrier::Rtmp, role);
         self.record_if_wanted(now, &room_name, &id, out);
         Ok(self.granted(key, room_name, id))
     }
@@ -193,7 +193,7 @@ impl Core {
     fn holder_of(&self, publish: &Publish) -> Option<Key<IngestSeat>> {
         let room = self.rooms.get(&publish.room)?;
         let stream = room.roster.publication(&publish.stream)?;
-        if stream.peer.is_some() {
+        if !stream.carrier.is_rtmp() {
             return None;
         }
         let Seat::Publisher(key) = *self.seats.by_session.get(&stream.media_session_id)? else {
@@ -305,7 +305,7 @@ impl Core {
         };
         let mut streams = room.roster.streams_of(login);
         streams.any(|stream| {
-            stream.peer.is_none() && self.encoder_of(&stream.media_session_id).is_some()
+            stream.carrier.is_rtmp() && self.encoder_of(&stream.media_session_id).is_some()
         })
     }
 

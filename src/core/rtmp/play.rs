@@ -12,7 +12,7 @@ use crate::core::streams::Asked;
 use crate::proto::keyframe::Reason;
 use crate::room::notice::info;
 use crate::room::publication::Publication;
-use crate::room::roster::{Stream, StreamRole};
+use crate::room::roster::{Carrier, Stream, StreamRole};
 use crate::room::rtmp::{Bridge, Feed};
 use crate::room::track::Kind;
 use crate::wire::codec::{Codec, VideoCodec};
@@ -73,9 +73,9 @@ impl Core {
         }
         // Browsers choose the ids of theirs: only an RTMP stream's id is a seat's.
         let seats = &self.seats.by_session;
-        let seat = match stream.peer {
-            Some(_) => None,
-            None => seats.get(&stream.media_session_id),
+        let seat = match stream.carrier {
+            Carrier::Rtmp => seats.get(&stream.media_session_id),
+            Carrier::Peer(_) | Carrier::Afar(_) => None,
         };
         let feed = match seat {
             Some(Seat::Publisher(key)) => self.seats.ingests.get(*key).map(|seat| seat.feed),
@@ -104,7 +104,7 @@ impl Core {
             name,
             record: false,
         };
-        self.add_stream(asked, None, role);
+        self.add_stream(asked, Carrier::Rtmp, role);
         Ok(feed)
     }
 
@@ -122,7 +122,7 @@ impl Core {
                 .get(feed)
                 .is_some_and(|seat| !seat.feed.has_key_frame())
             {
-                self.want_keyframe(now, publication, Reason::Joined);
+                self.want_keyframe(now, publication, Reason::Joined, out);
             }
             return Some(feed);
         }
@@ -141,16 +141,16 @@ impl Core {
         };
         let feed = self.seats.feeds.insert(seat)?;
         self.seats.feed_of.insert(publication.to_bits(), feed);
-        self.want_keyframe(now, publication, Reason::Joined);
+        self.want_keyframe(now, publication, Reason::Joined, out);
         self.begin_bridge(now, publication, feed, out);
         Some(feed)
     }
 
     /// A player left pictures out: where a key frame can be asked for, it is.
-    pub(in crate::core) fn rtmp_wants_key(&mut self, now: Time, feed: FeedRef) {
+    pub(in crate::core) fn rtmp_wants_key(&mut self, now: Time, feed: FeedRef, out: &mut Outbox) {
         let seat = self.seats.feeds.get(feed.key());
         if let Some(publication) = seat.and_then(|seat| seat.publication) {
-            self.want_keyframe(now, publication, Reason::Viewer);
+            self.want_keyframe(now, publication, Reason::Viewer, out);
         }
     }
 

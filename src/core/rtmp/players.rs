@@ -103,7 +103,7 @@ impl Core {
             self.feed_tag(feed, bridged.tag, out);
         }
         if wants_keyframe {
-            self.want_keyframe(now, publication_key, Reason::Lost);
+            self.want_keyframe(now, publication_key, Reason::Lost, out);
         }
     }
 

@@ -8,14 +8,15 @@ use crate::core::border::Outbox;
 use crate::core::machine::Core;
 use crate::core::mail::{Mail, SessionRef};
 use crate::core::media::ufrag_of;
-use crate::core::streams::{Asked, Refused};
+use crate::core::relay::{Asker, Fate};
+use crate::core::streams::{Asked, Opened, Refused};
 use crate::core::whip::request::{FRAGMENT, SDP};
 use crate::core::whip::{Entry, Reply, Request, SessionName, allows};
 use crate::ops::event::LeaveCause;
 use crate::ops::route::Protocol;
 use crate::room::notice::info;
 use crate::room::peer::Peer;
-use crate::room::roster::StreamRole;
+use crate::room::roster::{Carrier, StreamRole};
 use crate::signal::negotiate::{NegotiationError, render_restart};
 use crate::wire::sdp::{Fragment, IceCredentials};
 
@@ -46,7 +47,11 @@ impl Core {
                 room,
                 name,
                 offer,
-            } => self.open_session(now, protocol, room, name, &offer, out),
+            } => match self.open_session(now, from, protocol, [room, name], &offer, out) {
+                Some(reply) => reply,
+                // Another core will answer.
+                None => return,
+            },
             Request::End { session } => self.end_named(&session, out),
             Request::Patch {
                 session,
@@ -61,12 +66,12 @@ impl Core {
     fn open_session(
         &mut self,
         now: Time,
+        asker: SessionRef,
         protocol: Protocol,
-        room: String,
-        name: String,
+        [room, name]: [String; 2],
         offer: &str,
         out: &mut Outbox,
-    ) -> Reply {
+    ) -> Option<Reply> {
         self.whip.opened += 1;
         let opening = Opening {
             room,
@@ -77,30 +82,56 @@ impl Core {
         let (room, id) = (opening.room.clone(), opening.media_session_id.clone());
         let opened = match protocol {
             Protocol::Whip => self.publish_over_http(now, opening, offer, out),
-            Protocol::Whep => self.play_over_http(now, opening, offer),
+            Protocol::Whep => self.play_over_http(now, asker, opening, offer, out),
         };
         let answer = match opened {
-            Ok(answer) => answer,
-            Err(refused) => return refusal(&refused),
+            Ok(Opened::Here(answer)) => answer,
+            Ok(Opened::Afar) => return None,
+            Err(refused) => return Some(refusal(&refused)),
         };
         let roster = self.rooms.get(&room).map(|room| &room.roster);
-        let Some(stream) = roster.and_then(|roster| roster.stream(&id)) else {
-            return Reply::text(503, info::SERVER_FULL);
+        let stream = roster.and_then(|roster| roster.stream(&id));
+        let Some(Carrier::Peer(peer)) = stream.map(|stream| stream.carrier) else {
+            return Some(Reply::text(503, info::SERVER_FULL));
         };
-        let Some(peer) = stream.peer else {
-            return Reply::text(503, info::SERVER_FULL);
+        let session = self.name_session(protocol, peer);
+        Some(created(answer, session))
+    }
+
+    /// The reply to a viewer that another core seated.
+    pub(in crate::core) fn answer_whep(
+        &mut self,
+        asker: SessionRef,
+        answer: String,
+        session: Option<(String, String)>,
+        out: &mut Outbox,
+    ) {
+        let reply = match session {
+            Some(session) => created(answer, session),
+            None => Reply::text(503, info::SERVER_FULL),
         };
-        let (location, etag) = self.name_session(protocol, peer);
-        Reply {
-            status: 201,
-            kind: SDP,
-            body: answer,
-            headers: vec![("Location", location), ("ETag", etag)],
-        }
+        let connection = asker.connection;
+        self.post(asker.core, Mail::Whipped { connection, reply }, out);
+    }
+
+    /// The reply to a viewer that no core seated.
+    pub(in crate::core) fn refuse_whep(
+        &mut self,
+        asker: SessionRef,
+        why: &'static str,
+        out: &mut Outbox,
+    ) {
+        let reply = refusal(&Refused::Room(why));
+        let connection = asker.connection;
+        self.post(asker.core, Mail::Whipped { connection, reply }, out);
     }
 
     /// The session's address and its first entity tag.
-    fn name_session(&mut self, protocol: Protocol, peer: Key<Peer>) -> (String, String) {
+    pub(in crate::core) fn name_session(
+        &mut self,
+        protocol: Protocol,
+        peer: Key<Peer>,
+    ) -> (String, String) {
         let name = SessionName {
             protocol,
             core: self.id(),
@@ -130,7 +161,7 @@ impl Core {
         opening: Opening,
         offer: &str,
         out: &mut Outbox,
-    ) -> Result<String, Refused> {
+    ) -> Result<Opened, Refused> {
         let (room, login, from) = (opening.room, opening.name, opening.from);
         // Never shown to anybody: no other session takes this login over.
         let token = self.secret.token();
@@ -145,7 +176,8 @@ impl Core {
             media_session_id: opening.media_session_id,
             record: false,
         };
-        match self.try_open(now, asked, StreamRole::Publish, offer) {
+        let asker = Asker::Http(from);
+        match self.try_open(now, asked, asker, StreamRole::Publish, offer, out) {
             Ok(answer) => {
                 self.welcome(&room, from, login, out);
                 Ok(answer)
@@ -160,9 +192,11 @@ impl Core {
     fn play_over_http(
         &mut self,
         now: Time,
+        asker: SessionRef,
         opening: Opening,
         offer: &str,
-    ) -> Result<String, Refused> {
+        out: &mut Outbox,
+    ) -> Result<Opened, Refused> {
         let asked = Asked {
             name: self.stream_called(&opening.room, &opening.name)?,
             room: opening.room,
@@ -172,7 +206,8 @@ impl Core {
             media_session_id: opening.media_session_id,
             record: false,
         };
-        self.try_open(now, asked, StreamRole::Play, offer)
+        let asker = Asker::Http(asker);
+        self.try_open(now, asked, asker, StreamRole::Play, offer, out)
     }
 
     /// The stream of this very name, else the first live one, by name, of the
@@ -201,8 +236,12 @@ impl Core {
         let Some(peer) = peer else {
             return Reply::text(404, "no such session");
         };
-        let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
-        self.end_over_http(&room, &id, LeaveCause::Asked, out);
+        if let Some(seat) = peer.home {
+            self.tell_home(seat, Fate::Ended, out);
+        } else {
+            let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
+            self.end_over_http(&room, &id, LeaveCause::Asked, out);
+        }
         Reply::text(200, "ended")
     }
 
@@ -279,6 +318,16 @@ impl Core {
             body,
             headers: vec![("ETag", etag)],
         }
+    }
+}
+
+/// The reply to an offer that was answered.
+fn created(answer: String, (location, etag): (String, String)) -> Reply {
+    Reply {
+        status: 201,
+        kind: SDP,
+        body: answer,
+        headers: vec![("Location", location), ("ETag", etag)],
     }
 }
 

@@ -249,6 +249,14 @@ pub static KEYS: &[Key] = &[
         get: |config| config.cores.to_string(),
     },
     Key {
+        name: "spread_above",
+        default: "50",
+        accepts: "0 to 100",
+        doc: "Viewers of a room are served by other cores while its own is busier than this, in percent; 0: evenly by all from the first; 100: never.",
+        set: |config, text| number(text, 0..=100).map(|percent| config.spread_above = percent),
+        get: |config| config.spread_above.to_string(),
+    },
+    Key {
         name: "io",
         default: "auto",
         accepts: "auto, uring or mmsg",

@@ -64,6 +64,8 @@ pub struct Config {
     pub ip_local: Option<IpAddr>,
     /// Worker threads; 0: one per CPU the process may use.
     pub cores: u16,
+    /// Percent; 100: viewers never leave their room's core.
+    pub spread_above: u32,
     pub io: IoBackend,
     /// Order of preference, without duplicates, never empty.
     pub video_codecs: Vec<VideoCodecName>,
@@ -175,6 +177,7 @@ impl Default for Config {
             ip: Vec::new(),
             ip_local: None,
             cores: 0,
+            spread_above: 0,
             io: IoBackend::Auto,
             video_codecs: Vec::new(),
             max_bitrate_kbps: 0,

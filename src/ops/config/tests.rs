@@ -83,6 +83,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("ip", "192.0.2.1,2001:db8::1"),
     ("ip_local", "0.0.0.0"),
     ("cores", "256"),
+    ("spread_above", "0"),
     ("io", "mmsg"),
     ("video_codecs", "vp8"),
     ("max_bitrate_kbps", "1000000"),
