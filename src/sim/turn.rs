@@ -237,6 +237,19 @@ impl World {
         }
     }
 
+    /// As in a driver, what a full mailbox does not take waits for the next turn.
+    fn send_mail(&mut self, core: usize) {
+        let mail = &mut self.cores[core].out.mail;
+        let is_taken = |(to, _): &(CoreId, Mail)| !self.deaf.contains(to);
+        let (mail, waiting): (Vec<_>, Vec<_>) = mail.drain(..).partition(is_taken);
+        self.cores[core].out.mail = waiting;
+        let from = CoreId(core as u16);
+        for (to, mail) in mail {
+            let what = What::Mail(usize::from(to.0), from, mail);
+            self.schedule(self.now + MAIL_DELAY, what);
+        }
+    }
+
     /// The end of a core's turn: its timers, then everything it wants done.
     pub(super) fn end_turn(&mut self, core: usize) {
         let now = self.now;
@@ -253,11 +266,10 @@ impl World {
             seat.transcoders.run(job, &mut done);
         }
         let out = &mut seat.out;
-        out.close_relays();
+        seat.report.relays_dropped = out.close_relays();
         let drains = std::mem::take(&mut out.drains);
         let writes = std::mem::take(&mut out.writes);
         let closes = std::mem::take(&mut out.closes);
-        let mail = std::mem::take(&mut out.mail);
         let events = std::mem::take(&mut out.events);
         let files = std::mem::take(&mut out.files);
         // Nobody here asks for pages of operators.
@@ -290,9 +302,7 @@ impl World {
             let closed = What::ClosedAtCore(core, id, CloseCause::Ended);
             self.schedule(now + TCP_DELAY, closed);
         }
-        for (to, mail) in mail {
-            self.schedule(now + MAIL_DELAY, What::Mail(usize::from(to.0), from, mail));
-        }
+        self.send_mail(core);
         for event in events {
             self.trace
                 .note(now, core, Kind::Event, event.to_string().as_bytes());

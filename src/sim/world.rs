@@ -3,7 +3,7 @@
 //! the cores it concerns, as in the drivers: inputs, timers, then the flush.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -110,6 +110,8 @@ pub struct World {
     pub(super) taken: Vec<Train>,
     /// Datagrams toward cores, held back instead of handled.
     pub(super) held: Option<Vec<(Path, Vec<u8>)>>,
+    /// Cores whose mailboxes are full.
+    pub(super) deaf: BTreeSet<CoreId>,
 }
 
 impl World {
@@ -159,6 +161,7 @@ impl World {
             connections_made: 0,
             taken: Vec::new(),
             held: None,
+            deaf: BTreeSet::new(),
         }
     }
 
@@ -268,6 +271,14 @@ impl World {
         for peer in &mut self.browsers[seat.0].peers {
             peer.silence.vanished = true;
         }
+    }
+
+    /// From now on a core's mailboxes are full, or no more.
+    pub fn deafen(&mut self, core: CoreId, is_deaf: bool) {
+        match is_deaf {
+            true => self.deaf.insert(core),
+            false => self.deaf.remove(&core),
+        };
     }
 
     /// Sets the faults of every path of a browser.
