@@ -12,6 +12,12 @@ export function metrics(page) {
     samples.push({ name, labels, value: Number(value) });
   }
   return {
+    /** The one sample of a family whose labels hold this one. */
+    of(name, label) {
+      const found = samples.filter((sample) => sample.name === name && sample.labels.includes(label));
+      if (found.length !== 1) throw new Error(`${found.length} samples of ${name} with ${label}`);
+      return found[0].value;
+    },
     /** A family over all its labels; an unknown one is an error, not a zero. */
     sum(name) {
       const found = samples.filter((sample) => sample.name === name);

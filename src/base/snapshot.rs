@@ -259,6 +259,8 @@ pub struct Gauges {
     pub rooms: u64,
     pub participants: u64,
     pub publications: u64,
+    /// Of publications of other cores.
+    pub replicas: u64,
     pub subscriptions: u64,
     pub transports: u64,
     pub timers: u64,

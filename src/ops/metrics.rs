@@ -123,13 +123,14 @@ fn counter_rows(counters: &Counters) -> [Row; 11] {
     ]
 }
 
-fn gauge_rows(gauges: &Gauges) -> [Row; 14] {
+fn gauge_rows(gauges: &Gauges) -> [Row; 15] {
     let Gauges {
         connections,
         sessions,
         rooms,
         participants,
         publications,
+        replicas,
         subscriptions,
         transports,
         timers,
@@ -150,6 +151,11 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 14] {
             *participants,
         ),
         ("publications", "Streams published.", *publications),
+        (
+            "replicas",
+            "Streams published at other cores that viewers here play.",
+            *replicas,
+        ),
         ("subscriptions", "Streams being played.", *subscriptions),
         ("transports", "WebRTC transports.", *transports),
         ("timers", "Timers armed.", *timers),
@@ -476,15 +482,16 @@ mod tests {
             rooms: 302,
             participants: 303,
             publications: 304,
-            subscriptions: 305,
-            transports: 306,
-            timers: 307,
-            trains_free: 308,
-            mail_backlog: 309,
-            rtmp_publishers: 310,
-            rtmp_players: 311,
-            transcoders: 312,
-            recordings: 313,
+            replicas: 305,
+            subscriptions: 306,
+            transports: 307,
+            timers: 308,
+            trains_free: 309,
+            mail_backlog: 310,
+            rtmp_publishers: 311,
+            rtmp_players: 312,
+            transcoders: 313,
+            recordings: 314,
         };
         snapshot
     }

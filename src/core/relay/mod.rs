@@ -142,6 +142,10 @@ impl Relaying {
         }
     }
 
+    pub fn replicas(&self) -> u64 {
+        self.replicas.len() as u64
+    }
+
     pub fn leftovers(&self) -> [(&'static str, usize); 3] {
         [
             ("viewers at other cores", self.guests.len()),
