@@ -309,6 +309,7 @@ impl Core {
                 role,
                 room: asked.room.clone(),
                 media_session_id: asked.media_session_id.clone(),
+                handshakes_waiting: 0,
                 armed: None,
             }
         });

@@ -1,9 +1,9 @@
-//! The hot loop: one received packet to every viewer. Each viewer costs a
-//! header of its own and one encryption, straight from the publication's window
-//! into the viewer's send train.
+//! The hot path: one received packet to one viewer. It costs a header of its
+//! own and one encryption, straight from the publication's window into the
+//! viewer's send train.
 
 use crate::base::limits::CATCH_UP_BURST_PACKETS;
-use crate::base::slab::{Key, Slab};
+use crate::base::slab::Key;
 use crate::base::snapshot::{Counters, Drop};
 use crate::base::time::Time;
 use crate::base::trains::Trains;
@@ -18,11 +18,11 @@ use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
 /// head, a 16-byte mid, two one-byte elements, padding.
 const HEADER_MAX_BYTES: usize = 64;
 
-/// Forwards the packet `arrived` to every viewer of `publication`.
+/// Forwards the packet `arrived` to one viewer of `publication`.
 pub fn forward(
     publication: &Publication,
     arrived: Arrived,
-    peers: &mut Slab<Peer>,
+    peer: &mut Peer,
     trains: &mut Trains,
     counters: &mut Counters,
 ) {
@@ -30,20 +30,12 @@ pub fn forward(
         .track(arrived.kind)
         .and_then(|track| track.window.get(arrived.ext_seq))
     else {
-        return;
+        return counters.drop(Drop::Overrun);
     };
-    if publication.viewers.is_empty() {
-        counters.drop(Drop::NoSubscriber);
-    }
-    for viewer in &publication.viewers {
-        let Some(peer) = peers.get_mut(*viewer) else {
-            continue;
-        };
-        match send(peer, arrived, meta, payload, trains) {
-            Ok(true) => counters.media_packets_forwarded += 1,
-            Ok(false) => {}
-            Err(reason) => counters.drop(reason),
-        }
+    match send(peer, arrived, meta, payload, trains) {
+        Ok(true) => counters.media_packets_forwarded += 1,
+        Ok(false) => {}
+        Err(reason) => counters.drop(reason),
     }
 }
 

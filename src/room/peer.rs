@@ -14,6 +14,8 @@ pub struct Peer {
     /// The room at whose home core this peer lives.
     pub room: String,
     pub media_session_id: String,
+    /// Its datagrams of a handshake that wait for their turn.
+    pub handshakes_waiting: u8,
     /// The earliest timer armed for this peer; later ones need none.
     pub armed: Option<Time>,
 }

@@ -149,7 +149,7 @@ impl Core {
         match (whose, done) {
             (Some(Converting::Ingest(key)), Transcoded::Frame { ticks, bytes, .. }) => {
                 self.counters.transcoded_frames += 1;
-                self.inject_sound(now, key, ticks, AudioCodec::Opus, &bytes, out);
+                self.inject_sound(now, key, ticks, AudioCodec::Opus, &bytes);
             }
             (Some(Converting::Feed(key)), Transcoded::Header { bytes, .. }) => {
                 let mut body = Vec::new();

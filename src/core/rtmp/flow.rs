@@ -17,7 +17,6 @@ use crate::ops::event::{Event, StreamAdvice};
 use crate::proto::media_clock::ms_to_ticks;
 use crate::proto::packetise::split_g711;
 use crate::proto::rtmp::MediaKind;
-use crate::room::fanout;
 use crate::room::publication::{Injected, Publication, PublicationSpec};
 use crate::room::rtmp::{Frame, News, SoundCodec, Taken, Tracks};
 use crate::room::track::{Kind, TrackSpec};
@@ -57,7 +56,7 @@ impl Core {
             self.ingest_news(now, key, news, out);
         }
         match frame {
-            Some(frame @ Frame::Picture { .. }) => self.show(now, key, &frame, out),
+            Some(frame @ Frame::Picture { .. }) => self.show(now, key, &frame),
             Some(Frame::Sound { ms, data }) => self.sound(now, key, ms, data, out),
             None => {}
         }
@@ -228,7 +227,7 @@ impl Core {
     }
 
     /// A picture for browsers; they get none while there are B-frames.
-    fn show(&mut self, now: Time, key: Key<IngestSeat>, frame: &Frame, out: &mut Outbox) {
+    fn show(&mut self, now: Time, key: Key<IngestSeat>, frame: &Frame) {
         let Frame::Picture {
             pts_ms,
             is_key,
@@ -241,10 +240,10 @@ impl Core {
         let Some(seat) = self.seats.ingests.get_mut(key) else {
             return;
         };
-        let Some(publication) = seat.publication else {
+        let Some(published) = seat.publication else {
             return;
         };
-        let Some(publication) = self.media.publications.get_mut(publication) else {
+        let Some(publication) = self.media.publications.get_mut(published) else {
             return;
         };
         if seat.ingest.has_b_frames() {
@@ -264,8 +263,7 @@ impl Core {
         if let Some(ntp) = seat.clock.due(now, wall_us, Kind::Video, pts_ms) {
             publication.set_clock(now, Kind::Video, ntp, timestamp);
         }
-        let (peers, trains) = (&mut self.media.peers, &mut out.trains);
-        let counters = &mut self.counters;
+        let (forwarding, counters) = (&mut self.media.forwarding, &mut self.counters);
         seat.ingest.packetise(data, &mut |payload| {
             let packet = Injected {
                 timestamp,
@@ -274,7 +272,7 @@ impl Core {
             };
             counters.media_packets_received += 1;
             match publication.inject(now, Kind::Video, packet, payload.bytes) {
-                Ok(arrived) => fanout::forward(publication, arrived, peers, trains, counters),
+                Ok(arrived) => forwarding.push(published, arrived),
                 Err(reason) => counters.drop(reason),
             }
         });
@@ -287,21 +285,15 @@ impl Core {
         let feed = seat.feed;
         match seat.ingest.sound() {
             Some(SoundCodec::Plain(AudioCodec::Opus)) => {
-                self.inject_sound(
-                    now,
-                    key,
-                    ms * OPUS_TICKS_PER_MS,
-                    AudioCodec::Opus,
-                    &data,
-                    out,
-                );
+                let ticks = ms * OPUS_TICKS_PER_MS;
+                self.inject_sound(now, key, ticks, AudioCodec::Opus, &data);
                 self.convert_for_players(now, feed, ms * OPUS_TICKS_PER_MS, data, out);
             }
             Some(SoundCodec::Plain(codec)) => {
                 let codec = *codec;
                 let ticks = ms * u64::from(codec.clock_rate()) / 1_000;
                 for (offset, packet) in split_g711(&data) {
-                    self.inject_sound(now, key, ticks + u64::from(offset), codec, packet, out);
+                    self.inject_sound(now, key, ticks + u64::from(offset), codec, packet);
                 }
             }
             Some(SoundCodec::Foreign(_)) => self.convert_for_browsers(now, key, ms, data, out),
@@ -317,16 +309,15 @@ impl Core {
         ticks: u64,
         codec: AudioCodec,
         data: &[u8],
-        out: &mut Outbox,
     ) {
         let wall_us = self.wall_us(now);
         let Some(seat) = self.seats.ingests.get_mut(key) else {
             return;
         };
-        let Some(publication) = seat.publication else {
+        let Some(published) = seat.publication else {
             return;
         };
-        let Some(publication) = self.media.publications.get_mut(publication) else {
+        let Some(publication) = self.media.publications.get_mut(published) else {
             return;
         };
         let is_its_codec = publication
@@ -347,13 +338,7 @@ impl Core {
         };
         self.counters.media_packets_received += 1;
         match publication.inject(now, Kind::Audio, packet, data) {
-            Ok(arrived) => fanout::forward(
-                publication,
-                arrived,
-                &mut self.media.peers,
-                &mut out.trains,
-                &mut self.counters,
-            ),
+            Ok(arrived) => self.media.forwarding.push(published, arrived),
             Err(reason) => self.counters.drop(reason),
         }
     }
