@@ -45,6 +45,7 @@ fn a_media_datagram_reaches_ten_viewers_without_allocating() {
         let before = calls();
         let path = *path;
         core.handle(now, Input::Datagram { path, bytes }, out);
+        assert!(!core.proceed(now, out), "a packet to ten is one portion");
         out.trains.take(&mut taken);
         handling += calls() - before;
         taken.drain(..).for_each(|train| out.trains.release(train));

@@ -2,18 +2,51 @@
 //! everybody has keys.
 
 use std::error::Error;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ringhall::base::time::Span;
+use ringhall::core::{CloseCause, Door, Input, Machine};
+use ringhall::proto::dtls::Identity;
 
 use super::crowd;
-use super::guest::Guest;
+use super::guest::{Guest, Part, ROOM};
 use super::options::BackEnd;
 use super::server::Server;
 
 /// Time for every guest to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A guest connects, joins the bench's room, and offers.
+pub fn enter(server: &mut Server, part: Part, number: usize, identity: &Identity) -> Guest {
+    let now = server.now();
+    let guest = Guest::new(now, part, number, ROOM, identity, server.fingerprint);
+    let connection = guest.connection;
+    let accepted = Input::Accepted {
+        connection,
+        peer: ([127, 0, 0, 1], 1).into(),
+        door: Door::Plain,
+    };
+    server.core.handle(now, accepted, &mut server.outbox);
+    let bytes = &guest.entrance();
+    let written = Input::Bytes { connection, bytes };
+    server.core.handle(now, written, &mut server.outbox);
+    guest
+}
+
+/// A guest hangs up.
+pub fn leave(server: &mut Server, guest: &Guest) {
+    let closed = Input::Closed {
+        connection: guest.connection,
+        cause: CloseCause::Ended,
+    };
+    server.core.handle(server.now(), closed, &mut server.outbox);
+}
+
+/// A guest reports from its socket.
+pub fn report(guest: &mut Guest, socket: &UdpSocket, to: SocketAddr) -> Result<(), Box<dyn Error>> {
+    guest.report(&mut |bytes| socket.send_to(bytes, to).map(|_| ()))
+}
 
 /// Connects everyone, each by the socket beside it, over the engine every host
 /// has.
@@ -31,9 +64,11 @@ pub fn connect(
         server.told = server.told.map(|now| now + Span::from_ms(1));
         let now = server.now();
         for (guest, socket) in guests.iter_mut() {
-            let mut outcome = guest.act(now, socket, to);
+            let own = socket.local_addr()?;
+            let mut send = |bytes: &[u8]| socket.send_to(bytes, to).map(|_| ());
+            let mut outcome = guest.act(now, &mut send);
             crowd::drain(socket, |_, datagram| {
-                let received = guest.receive(now, socket, to, datagram);
+                let received = guest.receive(now, own, datagram, &mut send);
                 if outcome.is_ok() {
                     outcome = received;
                 }

@@ -1,13 +1,14 @@
 //! A browser as the server sees one: a WebSocket session and one peer
-//! connection on a loopback socket. Plays its part in ICE, DTLS and SRTP and
-//! nothing else; a server that does not answer as browsers need is an error.
+//! connection, on whatever carries their bytes. Plays its part in ICE, DTLS and
+//! SRTP and nothing else; a server that does not answer as browsers need is an
+//! error.
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use ringhall::base::time::Time;
-use ringhall::core::{CloseCause, ConnectionId, Door, Input, Machine};
+use ringhall::core::ConnectionId;
 use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
 use ringhall::proto::srtp::{self, Profile};
 use ringhall::proto::ws::client_text_frame;
@@ -15,11 +16,9 @@ use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::{demux, rtcp, rtp, stun};
 use serde_json::{Value, json};
 
-use super::server::Server;
-
 pub const ROOM: &str = "bench";
-/// Whom viewers play: the first publisher, whose stream is called as itself.
-const PLAYED: &str = "guest0";
+/// Whom viewers of [`ROOM`] play: the first publisher.
+pub const PLAYED: usize = 0;
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -35,10 +34,16 @@ const PLAY_OFFER: &str = include_str!("../../tests/vectors/offers/chromium_play.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// Of a stream called as the guest itself.
     Publisher(VideoCodec),
-    /// Of the first publisher.
-    Viewer,
+    /// Of the stream of the guest with this number.
+    Viewer(usize),
+    /// Only there.
+    Member,
 }
+
+/// Sends a datagram to the server.
+pub type Send<'a> = &'a mut dyn FnMut(&[u8]) -> io::Result<()>;
 
 /// Keys of one established connection.
 pub struct Keys {
@@ -49,8 +54,9 @@ pub struct Keys {
 
 pub struct Guest {
     part: Part,
-    connection: ConnectionId,
+    pub connection: ConnectionId,
     name: String,
+    room: String,
     dtls: Dtls,
     offer: String,
     /// Bytes of the WebSocket connection not yet understood.
@@ -69,74 +75,62 @@ struct Answer {
 }
 
 impl Guest {
-    /// Connects, joins the room, and offers.
-    pub fn enter(server: &mut Server, part: Part, number: usize, identity: &Identity) -> Self {
-        let name = format!("guest{number}");
+    /// One that knows the server by its certificate.
+    pub fn new(
+        now: Time,
+        part: Part,
+        number: usize,
+        room: &str,
+        identity: &Identity,
+        server: [u8; 32],
+    ) -> Self {
+        let name = name_of(number);
         let offer = match part {
             Part::Publisher(VideoCodec::Vp8) => own_offer(PUBLISH_VP8, &name, identity),
             Part::Publisher(VideoCodec::H264) => own_offer(PUBLISH_H264, &name, identity),
-            Part::Viewer => own_offer(PLAY_OFFER, &name, identity),
+            Part::Viewer(_) => own_offer(PLAY_OFFER, &name, identity),
+            Part::Member => String::new(),
         };
-        let guest = Guest {
+        Guest {
             part,
             connection: ConnectionId(number as u64),
-            dtls: Dtls::client(identity, server.now(), vec![server.fingerprint]),
+            dtls: Dtls::client(identity, now, vec![server]),
             name,
+            room: room.to_string(),
             offer,
             heard: Vec::new(),
             upgraded: false,
             answer: None,
             checked: false,
             keys: None,
-        };
-        let now = server.now();
-        let accepted = Input::Accepted {
-            connection: guest.connection,
-            peer: ([127, 0, 0, 1], 1).into(),
-            door: Door::Plain,
-        };
-        server.core.handle(now, accepted, &mut server.outbox);
-        guest.write(server, UPGRADE);
-        guest.say(
-            server,
-            "connection",
-            json!({"custom": {"login": guest.name}}),
-        );
-        let join = json!({"command": "join", "options": {"name": ROOM}});
-        guest.say(
-            server,
-            "sendData",
-            json!({"operationId": "1", "payload": join}),
-        );
-        let stream = match part {
-            Part::Publisher(_) => &guest.name,
-            Part::Viewer => PLAYED,
-        };
-        let offer = json!({
-            "mediaSessionId": guest.name,
-            "name": stream,
-            "custom": {"name": ROOM},
-            "sdp": guest.offer,
-        });
-        match part {
-            Part::Publisher(_) => guest.say(server, "publishStream", offer),
-            Part::Viewer => guest.say(server, "playStream", offer),
         }
-        guest
     }
 
-    fn say(&self, server: &mut Server, message: &str, data: Value) {
-        let text = json!({"message": message, "data": [data]}).to_string();
-        self.write(server, &client_text_frame(&text, MASK));
-    }
-
-    fn write(&self, server: &mut Server, bytes: &[u8]) {
-        let now = server.now();
-        let input = Input::Bytes {
-            connection: self.connection,
-            bytes,
+    /// What it writes on its WebSocket connection: that it comes, joins the
+    /// room, and offers.
+    pub fn entrance(&self) -> Vec<u8> {
+        let mut bytes = UPGRADE.to_vec();
+        let mut say = |message: &str, data: Value| {
+            let text = json!({"message": message, "data": [data]}).to_string();
+            bytes.extend(client_text_frame(&text, MASK));
         };
-        server.core.handle(now, input, &mut server.outbox);
+        say("connection", json!({"custom": {"login": self.name}}));
+        let join = json!({"command": "join", "options": {"name": self.room}});
+        say("sendData", json!({"operationId": "1", "payload": join}));
+        let offer = |stream: &str| {
+            json!({
+                "mediaSessionId": self.name,
+                "name": stream,
+                "custom": {"name": self.room},
+                "sdp": self.offer,
+            })
+        };
+        match self.part {
+            Part::Publisher(_) => say("publishStream", offer(&self.name)),
+            Part::Viewer(of) => say("playStream", offer(&name_of(of))),
+            Part::Member => {}
+        }
+        bytes
     }
 
     /// Takes what the server wrote on the WebSocket connection `to`, if it is
@@ -155,6 +149,13 @@ impl Guest {
             self.upgraded = true;
         }
         while let Some(text) = take_frame(&mut self.heard) {
+            // Most of what a large room says is about others.
+            if !["setRemoteSDP", "fail", "FAILED"]
+                .iter()
+                .any(|word| text.contains(word))
+            {
+                continue;
+            }
             let said: Value = serde_json::from_str(&text)?;
             match said["message"].as_str() {
                 Some("setRemoteSDP") => {
@@ -170,52 +171,48 @@ impl Guest {
     }
 
     /// Does the next thing of its own accord: the check, or a DTLS flight.
-    pub fn act(
-        &mut self,
-        now: Time,
-        socket: &UdpSocket,
-        to: SocketAddr,
-    ) -> Result<(), Box<dyn Error>> {
+    pub fn act(&mut self, now: Time, send: Send<'_>) -> Result<(), Box<dyn Error>> {
         let Some(answer) = &self.answer else {
             return Ok(());
         };
         if !self.checked {
             let user = format!("{}:{}", answer.ufrag, self.name);
             let check = stun::request([9; 12], &user, &answer.pwd, true, true);
-            socket.send_to(&check.ok_or("no check could be made")?, to)?;
+            send(&check.ok_or("no check could be made")?)?;
         } else if self.keys.is_none() && self.dtls.deadline().is_some_and(|due| due <= now) {
             self.dtls.handle_deadline(now).map_err(broken)?;
-            self.pump(socket, to)?;
+            self.pump(send)?;
         }
         Ok(())
     }
 
-    /// Takes a datagram of the handshake; media is the caller's.
+    /// Takes a datagram of the handshake, where its own address is `own`; media
+    /// is the caller's.
     pub fn receive(
         &mut self,
         now: Time,
-        socket: &UdpSocket,
-        to: SocketAddr,
+        own: SocketAddr,
         datagram: &[u8],
+        send: Send<'_>,
     ) -> Result<(), Box<dyn Error>> {
         match demux::classify(datagram) {
             demux::Kind::Stun => {
                 let pwd = self.answer.as_ref().map(|answer| answer.pwd.as_str());
                 let mapped = stun::read_success(datagram, [9; 12], pwd.unwrap_or_default());
-                self.checked |= mapped == Some(socket.local_addr()?);
+                self.checked |= mapped == Some(own);
                 Ok(())
             }
             demux::Kind::Dtls => {
                 self.dtls.handle(now, datagram).map_err(broken)?;
-                self.pump(socket, to)
+                self.pump(send)
             }
             _ => Ok(()),
         }
     }
 
-    fn pump(&mut self, socket: &UdpSocket, to: SocketAddr) -> Result<(), Box<dyn Error>> {
-        let mut sent: io::Result<usize> = Ok(0);
-        let established = self.dtls.drain(|bytes| sent = socket.send_to(bytes, to));
+    fn pump(&mut self, send: Send<'_>) -> Result<(), Box<dyn Error>> {
+        let mut sent: io::Result<()> = Ok(());
+        let established = self.dtls.drain(|bytes| sent = send(bytes));
         sent?;
         if let Some(established) = established.map_err(broken)? {
             self.keys = Some(Box::new(keys(&established)?));
@@ -223,11 +220,17 @@ impl Guest {
         Ok(())
     }
 
+    /// Whether it offered something and has no keys yet.
+    pub fn is_coming(&self) -> bool {
+        self.part != Part::Member && self.keys.is_none()
+    }
+
     /// The SSRC of the video this guest sends or gets.
     pub fn video_ssrc(&self) -> Option<u32> {
         match self.part {
             Part::Publisher(_) => ssrc("video", &self.offer),
-            Part::Viewer => self.answer.as_ref()?.video_ssrc,
+            Part::Viewer(_) => self.answer.as_ref()?.video_ssrc,
+            Part::Member => None,
         }
     }
 
@@ -236,19 +239,9 @@ impl Guest {
         ssrc("audio", &self.offer)
     }
 
-    /// Hangs up.
-    pub fn leave(&self, server: &mut Server) {
-        let now = server.now();
-        let input = Input::Closed {
-            connection: self.connection,
-            cause: CloseCause::Ended,
-        };
-        server.core.handle(now, input, &mut server.outbox);
-    }
-
     /// Tells the server how the video arrives, as browsers do once a second:
     /// from then on packets need not say which m-line they are for.
-    pub fn report(&mut self, socket: &UdpSocket, to: SocketAddr) -> Result<(), Box<dyn Error>> {
+    pub fn report(&mut self, send: Send<'_>) -> Result<(), Box<dyn Error>> {
         let block = rtcp::ReportBlock {
             ssrc: self.video_ssrc().ok_or("no video to report on")?,
             ..rtcp::ReportBlock::default()
@@ -258,7 +251,7 @@ impl Guest {
         let keys = self.keys.as_mut().ok_or("not connected")?;
         let protected = keys.sender.protect_rtcp(&mut compound);
         protected.map_err(|error| format!("{error:?}"))?;
-        socket.send_to(&compound, to)?;
+        send(&compound)?;
         Ok(())
     }
 
@@ -271,6 +264,11 @@ impl Guest {
         let payload = packet.get(header.len..opened.len);
         Ok((header, payload.ok_or("no payload")?))
     }
+}
+
+/// The login of the guest with this number, and its stream's name.
+fn name_of(number: usize) -> String {
+    format!("guest{number}")
 }
 
 fn broken(failure: DtlsFailure) -> String {

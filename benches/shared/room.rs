@@ -9,9 +9,9 @@ use ringhall::proto::srtp::Profile;
 use ringhall::wire::codec::VideoCodec;
 
 use super::bare::{HEADER_BYTES, PACKET_BYTES};
-use super::connect::{connect, pass_on_writes};
+use super::connect::{connect, enter, pass_on_writes, report};
 use super::crowd::{self, Crowd};
-use super::guest::{Guest, Part};
+use super::guest::{Guest, PLAYED, Part};
 use super::options::{BackEnd, SUBSCRIBERS};
 use super::server::{self, Server};
 
@@ -47,7 +47,12 @@ impl Room {
     pub fn open(mut server: Server) -> Result<Self, Box<dyn Error>> {
         let identity = server::identity(server.origin())?;
         let publisher_socket = crowd::receiver()?;
-        let publisher = Guest::enter(&mut server, Part::Publisher(VideoCodec::Vp8), 0, &identity);
+        let publisher = enter(
+            &mut server,
+            Part::Publisher(VideoCodec::Vp8),
+            PLAYED,
+            &identity,
+        );
         let mut room = Room {
             crowd: Crowd::new(SUBSCRIBERS)?,
             viewers: Vec::new(),
@@ -60,7 +65,7 @@ impl Room {
         };
         room.connect_all()?;
         for number in 1..=SUBSCRIBERS {
-            let viewer = Guest::enter(&mut room.server, Part::Viewer, number, &identity);
+            let viewer = enter(&mut room.server, Part::Viewer(PLAYED), number, &identity);
             room.viewers.push(viewer);
         }
         room.connect_all()?;
@@ -146,7 +151,7 @@ impl Room {
     pub fn report(&mut self) -> Result<(), Box<dyn Error>> {
         let to = self.server.address(BackEnd::Mmsg);
         for (viewer, socket) in self.viewers.iter_mut().zip(&self.crowd.sockets) {
-            viewer.report(socket, to)?;
+            report(viewer, socket, to)?;
         }
         self.reported = Instant::now();
         Ok(())

@@ -150,8 +150,14 @@ impl Server {
             core.advance(now, outbox);
         }
         let mut sent = SendReport::default();
-        if !outbox.trains.is_empty() {
-            sent = engine.udp.send(&mut outbox.trains, taken);
+        loop {
+            let more = core.proceed(now, outbox);
+            if !outbox.trains.is_empty() {
+                sent.add(engine.udp.send(&mut outbox.trains, taken));
+            }
+            if !more {
+                break;
+            }
         }
         let report = TurnReport {
             turn: self.now().since(now),

@@ -12,10 +12,10 @@ use ringhall::core::{Input, Machine};
 use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::rtcp::{self, SenderInfo};
 
-use super::connect::{connect, pass_on_writes};
+use super::connect::{connect, enter, leave, pass_on_writes, report};
 use super::crowd::{self, Crowd};
 use super::film::{self, Film, Shot};
-use super::guest::{Guest, Part};
+use super::guest::{Guest, PLAYED, Part};
 use super::meter::Meter;
 use super::options::BackEnd;
 use super::server::{self, Server};
@@ -87,7 +87,7 @@ impl Studio {
         let mut casts = Vec::new();
         for number in 0..publishers {
             let part = Part::Publisher(VideoCodec::H264);
-            let guest = Guest::enter(&mut server, part, number, &identity);
+            let guest = enter(&mut server, part, number, &identity);
             casts.push(Cast {
                 guest,
                 socket: crowd::receiver()?,
@@ -103,7 +103,14 @@ impl Studio {
             .collect();
         connect(&mut server, &mut arriving)?;
         let mut audience: Vec<Guest> = (0..viewers)
-            .map(|number| Guest::enter(&mut server, Part::Viewer, publishers + number, &identity))
+            .map(|number| {
+                enter(
+                    &mut server,
+                    Part::Viewer(PLAYED),
+                    publishers + number,
+                    &identity,
+                )
+            })
             .collect();
         let mut arriving: Vec<_> = audience.iter_mut().zip(&crowd.sockets).collect();
         connect(&mut server, &mut arriving)?;
@@ -166,7 +173,7 @@ impl Studio {
             if is_report_due {
                 self.reported_us = burst_us + REPORT_US;
                 for (viewer, socket) in self.viewers.iter_mut().zip(&self.crowd.sockets) {
-                    viewer.report(socket, to)?;
+                    report(viewer, socket, to)?;
                 }
             }
             spent_ns += self.turn(meter);
@@ -218,7 +225,7 @@ impl Studio {
             .iter()
             .chain(self.casts.iter().map(|c| &c.guest))
         {
-            guest.leave(&mut self.server);
+            leave(&mut self.server, guest);
         }
         let mut spent_ns = 0;
         for _ in 0..CLOSING_STEPS_MAX {

@@ -26,6 +26,17 @@ pub const TRAIN_MAX_SEGMENTS: usize = 64;
 /// cost address space, not memory (80 MiB).
 pub const TRAINS_MAX: usize = 4_096;
 
+/// Open trains after which they are sent before more are filled: enough for a
+/// system call to cost nothing beside them, few enough to be still in the CPU's
+/// cache when the kernel reads them (eight packets each, 2.4 MB). The pool is
+/// never dry for the want of such a pause, whatever a room's size.
+pub const TRAINS_FLUSH: usize = 256;
+
+/// Packets that go to one viewer before the next one's turn: their payloads, 80
+/// kB, stay in the cache while every viewer's packets are made of them.
+pub const FORWARD_RUN_MAX: usize = 64;
+
+const _: () = assert!(TRAINS_FLUSH + FORWARD_RUN_MAX < TRAINS_MAX / 4);
 const _: () = assert!(TRAIN_MAX_BYTES >= DATAGRAM_MAX_BYTES + SRTP_TAIL_MAX_BYTES);
 const _: () = assert!(TRAIN_MAX_BYTES <= 65_507);
 
@@ -82,6 +93,18 @@ pub const TRANSPORT_IDLE_MAX: Span = Span::from_secs(30);
 
 /// A transport must have its keys this long after the answer, or it failed.
 pub const ESTABLISH_MAX: Span = Span::from_secs(15);
+
+/// Steps of DTLS handshakes one turn takes, the rest wait: one may cost half a
+/// millisecond (an agreement of keys, a signature), as much as media may be held
+/// up by it. A core still does a thousand a second, 300 joins.
+pub const TURN_HANDSHAKE_STEPS_MAX: usize = 1;
+
+/// Datagrams of handshakes that wait in one core, 5 MB: a thousand clients at
+/// once with all of their flights. Beyond, clients send again.
+pub const HANDSHAKES_WAITING_MAX: usize = 4_096;
+
+/// Of these, one client's: its longest flight is five datagrams.
+pub const HANDSHAKE_DATAGRAMS_MAX: u8 = 8;
 
 /// Members of one room. A broadcast room holds thousands of viewers; beyond
 /// this a STATE message would no longer fit the message cap.
@@ -283,8 +306,9 @@ pub const CONFIG_CORES_MAX: u16 = 256;
 pub const TURN_DATAGRAMS_MAX: usize = 256;
 
 /// Signalling inputs (chunks of TCP bytes, accepts, closes) one turn handles:
-/// each may cost a JSON message, and media waits meanwhile.
-pub const TURN_CONNECTION_INPUTS_MAX: usize = 64;
+/// each may cost a TLS handshake or an offer's answer, 0.2 ms, and media waits
+/// meanwhile. A turn without media follows at once.
+pub const TURN_CONNECTION_INPUTS_MAX: usize = 8;
 
 /// Messages from other cores one turn handles; relayed media comes this way.
 pub const TURN_MAIL_MAX: usize = 1_024;

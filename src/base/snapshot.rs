@@ -169,10 +169,15 @@ pub enum Drop {
     PlayerSlow,
     /// Sound that was not converted in time.
     TranscoderBehind,
+    /// A packet pushed out of its window by so many others that came in the
+    /// same turn.
+    Overrun,
+    /// A datagram of a handshake, beyond those that may wait for their turn.
+    HandshakesWaiting,
 }
 
 impl Drop {
-    pub const ALL: [Drop; 23] = [
+    pub const ALL: [Drop; 25] = [
         Drop::UnknownSource,
         Drop::Malformed,
         Drop::StunUnauthenticated,
@@ -196,6 +201,8 @@ impl Drop {
         Drop::NoSubscriber,
         Drop::PlayerSlow,
         Drop::TranscoderBehind,
+        Drop::Overrun,
+        Drop::HandshakesWaiting,
     ];
 
     /// The `reason` label in metrics.
@@ -224,6 +231,8 @@ impl Drop {
             Drop::NoSubscriber => "no_subscriber",
             Drop::PlayerSlow => "player_slow",
             Drop::TranscoderBehind => "transcoder_behind",
+            Drop::Overrun => "overrun",
+            Drop::HandshakesWaiting => "handshakes_waiting",
         }
     }
 }

@@ -172,6 +172,11 @@ impl Trains {
         self.free.len()
     }
 
+    /// Trains open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

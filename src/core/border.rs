@@ -286,6 +286,13 @@ pub trait Machine {
     /// Fires what is due at `now`.
     fn advance(&mut self, now: Time, out: &mut Outbox);
 
+    /// Does what inputs and deadlines left to do, as far as the trains have
+    /// room; called until it answers `false`, which says that all is done. In
+    /// between the driver sends the trains, and hands in nothing.
+    fn proceed(&mut self, _now: Time, _out: &mut Outbox) -> bool {
+        false
+    }
+
     /// When [`Machine::advance`] next has something to do.
     fn next_deadline(&self) -> Option<Time>;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::base::hash::{Map, keyed_hash};
-use crate::base::limits::MAIL_BACKLOG_MAX;
+use crate::base::limits::{MAIL_BACKLOG_MAX, TRAINS_FLUSH};
 use crate::base::random::{Noise, Secret};
 use crate::base::slab::Key;
 use crate::base::snapshot::{Counters, Drop, Histogram};
@@ -75,7 +75,8 @@ pub struct Core {
     pub(super) relaying: relay::Relaying,
     pub(super) media: Media,
     pub(super) wheel: Wheel<Timer>,
-    fired: Vec<Timer>,
+    /// Timers of this turn, and how many of them were woken.
+    fired: (Vec<Timer>, usize),
     /// Mail to this very core, handled before the input's handling ends.
     local: VecDeque<Mail>,
     pub(super) pending: PendingSnapshots,
@@ -123,7 +124,7 @@ impl Core {
             relaying: relay::Relaying::new(setup.cores),
             media: Media::new(),
             wheel: Wheel::new(now),
-            fired: Vec::new(),
+            fired: (Vec::new(), 0),
             local: VecDeque::new(),
             pending: PendingSnapshots::default(),
             counters: Counters::default(),
@@ -273,6 +274,16 @@ impl Core {
         }
     }
 
+    fn wake(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
+        match timer {
+            Timer::Peer(key, due) => self.wake_peer(now, key, due, out),
+            Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
+            Timer::Ingest(key) => self.give_up_ingest(now, key, out),
+            Timer::Recording(key) => self.tick_recording(now, key, out),
+            Timer::Replica(key, due) => self.wake_replica(now, key, due, out),
+        }
+    }
+
     fn drain_local(&mut self, now: Time, out: &mut Outbox) {
         while let Some(mail) = self.local.pop_front() {
             self.handle_mail(now, self.id(), mail, out);
@@ -316,23 +327,35 @@ impl Machine for Core {
     fn advance(&mut self, now: Time, out: &mut Outbox) {
         self.turn_at = now;
         self.mail_backlog = out.mail.len();
-        let mut fired = std::mem::take(&mut self.fired);
-        self.wheel.sweep(now, &mut fired);
-        for timer in fired.drain(..) {
-            match timer {
-                Timer::Peer(key, due) => self.wake_peer(now, key, due, out),
-                Timer::Connection(id, due) => self.wake_connection(now, id, due, out),
-                Timer::Ingest(key) => self.give_up_ingest(now, key, out),
-                Timer::Recording(key) => self.tick_recording(now, key, out),
-                Timer::Replica(key, due) => self.wake_replica(now, key, due, out),
+        self.wheel.sweep(now, &mut self.fired.0);
+        self.proceed(now, out);
+    }
+
+    fn proceed(&mut self, now: Time, out: &mut Outbox) -> bool {
+        loop {
+            // Packets before timers: what these send may depend on them.
+            if self.proceed_media(out) || out.trains.len() >= TRAINS_FLUSH {
+                return true;
             }
+            let (fired, woken) = &mut self.fired;
+            let Some(timer) = fired.get(*woken).copied() else {
+                fired.clear();
+                *woken = 0;
+                break;
+            };
+            *woken += 1;
+            self.wake(now, timer, out);
             self.drain_local(now, out);
         }
-        self.fired = fired;
+        self.proceed_handshakes(now, out);
+        self.drain_local(now, out);
+        false
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.wheel.next_due()
+        // Media had its turn: more handshakes wait.
+        let handshakes = (self.media.handshakes.len() > 0).then_some(self.turn_at);
+        handshakes.or_else(|| self.wheel.next_due())
     }
 
     fn end_turn(&mut self, report: &TurnReport) {
@@ -346,6 +369,7 @@ impl Machine for Core {
         for (hop_us, count) in self.relaying.hops_us.drain(..) {
             self.forward_us.record_many(hop_us + turn_us, count);
         }
+        self.media.handshakes.end_turn();
         if self.media_in_turn > 0 {
             self.forward_us.record_many(turn_us, self.media_in_turn);
             self.media_in_turn = 0;

@@ -7,11 +7,13 @@ use crate::base::slab::{Key, Slab};
 use crate::base::snapshot::Drop;
 use crate::base::time::Time;
 use crate::core::border::{CoreId, Outbox, Path};
+use crate::core::handshakes::Handshakes;
 use crate::core::machine::{Core, Timer};
 use crate::proto::keyframe::Reason;
 use crate::proto::srtp::UnprotectError;
 use crate::proto::transport::Change;
 use crate::room::fanout;
+use crate::room::forwarding::Forwarding;
 use crate::room::peer::{Peer, Role};
 use crate::room::publication::Publication;
 use crate::room::subscription::Wishes;
@@ -24,6 +26,8 @@ pub(super) struct Media {
     paths: Map<Path, Key<Peer>>,
     /// The path last looked up: datagrams of one peer come in runs.
     latest: Option<(Path, Key<Peer>)>,
+    pub forwarding: Forwarding,
+    pub handshakes: Handshakes,
     /// RTCP under construction, kept for its allocation.
     compound: Vec<u8>,
     wishes: Wishes,
@@ -36,6 +40,8 @@ impl Media {
             publications: Slab::new(PEERS_MAX),
             paths: Map::default(),
             latest: None,
+            forwarding: Forwarding::default(),
+            handshakes: Handshakes::default(),
             compound: Vec::new(),
             wishes: Wishes::default(),
         }
@@ -134,14 +140,8 @@ impl Core {
         let arrived = publication.receive(now, &header, packet, opened.index);
         let (is_bridged, is_recorded) = (publication.is_bridged, publication.is_recorded);
         if let Ok(arrived) = arrived {
-            fanout::forward(
-                publication,
-                arrived,
-                &mut self.media.peers,
-                &mut out.trains,
-                &mut out.relays,
-                &mut self.counters,
-            );
+            fanout::relay(publication, arrived, &mut out.relays, &mut self.counters);
+            self.media.forwarding.push(published, arrived);
             if is_bridged {
                 self.bridge(now, published, arrived, out);
             }
@@ -189,12 +189,43 @@ impl Core {
         Ok(())
     }
 
+    /// Forwards what waits to be, in portions: `true` if there is more.
+    pub(super) fn proceed_media(&mut self, out: &mut Outbox) -> bool {
+        let Media {
+            peers,
+            publications,
+            forwarding,
+            ..
+        } = &mut self.media;
+        forwarding.proceed(publications, peers, &mut out.trains, &mut self.counters)
+    }
+
+    /// Forwards what waits of a publication whose viewers begin with what is
+    /// kept, before one of them does: from there on it has the newest packet.
+    fn finish_forwarding(&mut self, now: Time, key: Key<Publication>, out: &mut Outbox) {
+        let Media {
+            peers,
+            publications,
+            forwarding,
+            ..
+        } = &mut self.media;
+        let kept = publications.get(key).and_then(|p| p.latest_keyframe(now));
+        if kept.is_some() && forwarding.holds(key) {
+            forwarding.finish(publications, peers, &mut out.trains, &mut self.counters);
+        }
+    }
+
     /// Resends what a viewer misses and passes its key frame wish upstream.
     fn grant(&mut self, now: Time, viewer: Key<Peer>, wishes: &mut Wishes, out: &mut Outbox) {
-        let Some(peer) = self.media.peers.get_mut(viewer) else {
+        let peer = self.media.peers.get_mut(viewer);
+        let subscription = peer.and_then(Peer::subscription);
+        let Some(publication_key) = subscription.map(|s| s.publication) else {
             return;
         };
-        let Some(publication_key) = peer.subscription().map(|s| s.publication) else {
+        if wishes.keyframe {
+            self.finish_forwarding(now, publication_key, out);
+        }
+        let Some(peer) = self.media.peers.get_mut(viewer) else {
             return;
         };
         let Some(publication) = self.media.publications.get_mut(publication_key) else {
@@ -275,6 +306,22 @@ impl Core {
     ) -> Result<(), Drop> {
         let key = self.media.find(path).ok_or(Drop::DtlsUnvalidated)?;
         let peer = self.media.peers.get_mut(key).ok_or(Drop::DtlsUnvalidated)?;
+        if peer.handshakes_waiting > 0 || peer.transport.secured().is_none() {
+            return self.media.handshakes.push(now, key, peer, path, bytes);
+        }
+        self.shake_hands(now, key, path, bytes, out)
+    }
+
+    /// Gives a DTLS datagram to its transport, and passes on what comes of it.
+    pub(super) fn shake_hands(
+        &mut self,
+        now: Time,
+        key: Key<Peer>,
+        path: Path,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Drop> {
+        let peer = self.media.peers.get_mut(key).ok_or(Drop::DtlsUnvalidated)?;
         let change = peer
             .transport
             .handle_dtls(now, path, bytes, &mut out.trains)
@@ -294,6 +341,12 @@ impl Core {
     }
 
     fn connected(&mut self, now: Time, key: Key<Peer>, out: &mut Outbox) {
+        let Some(peer) = self.media.peers.get_mut(key) else {
+            return;
+        };
+        if let Some(publication) = peer.subscription().map(|s| s.publication) {
+            self.finish_forwarding(now, publication, out);
+        }
         let Some(peer) = self.media.peers.get_mut(key) else {
             return;
         };

@@ -366,6 +366,7 @@ impl Core {
                 room: seat.room,
                 home: seat.home,
                 media_session_id: seat.media_session_id,
+                handshakes_waiting: 0,
                 armed: None,
             }
         });

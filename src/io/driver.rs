@@ -157,7 +157,7 @@ impl<M: Machine> Driver<M> {
         if stopping {
             self.machine.shut_down(now, &mut self.outbox);
         }
-        self.flush(&mut report);
+        self.flush(now, &mut report);
         if stopping {
             self.stop_at = Some(now + STOP_GRACE);
             self.hub.stop(&self.seat.listeners);
@@ -301,22 +301,18 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Does what the machine wants done: media first, it cannot wait.
-    fn flush(&mut self, report: &mut TurnReport) {
-        let Driver {
-            seat,
-            hub,
-            outbox,
-            taken,
-            ..
-        } = self;
-        if !outbox.trains.is_empty() {
-            let sent = seat.udp.send(&mut outbox.trains, taken);
-            report.trains = sent.trains;
-            report.datagrams_sent = sent.datagrams;
-            report.send_full = sent.full;
-            report.send_failed = sent.failed;
+    fn flush(&mut self, now: Time, report: &mut TurnReport) {
+        // Other cores begin with what they are relayed while this one sends.
+        report.relays_dropped = self.outbox.close_relays();
+        let Driver { seat, outbox, .. } = self;
+        seat.post.deliver(seat.core, &mut outbox.mail);
+        while self.machine.proceed(now, &mut self.outbox) {
+            self.send_trains(report);
         }
-        report.relays_dropped = outbox.close_relays();
+        self.send_trains(report);
+        let Driver {
+            seat, hub, outbox, ..
+        } = self;
         for (connection, bytes) in outbox.writes.drain(..) {
             hub.write(connection, bytes);
         }
@@ -335,6 +331,17 @@ impl<M: Machine> Driver<M> {
         seat.post.deliver(seat.core, &mut outbox.mail);
         seat.office.render(seat.core, &mut outbox.renders);
         seat.office.print(&mut outbox.events);
+    }
+
+    fn send_trains(&mut self, report: &mut TurnReport) {
+        let trains = &mut self.outbox.trains;
+        if !trains.is_empty() {
+            let sent = self.seat.udp.send(trains, &mut self.taken);
+            report.trains += sent.trains;
+            report.datagrams_sent += sent.datagrams;
+            report.send_full += sent.full;
+            report.send_failed += sent.failed;
+        }
     }
 
     /// Waits until there is something to do.

@@ -143,11 +143,16 @@ impl Transport {
         if self.ended {
             return Some(Change::Nothing);
         }
+        self.hear_answer(now);
+        let handled = self.dtls.handle(now, datagram);
+        Some(self.progress(now, handled, trains))
+    }
+
+    /// A DTLS datagram came; [`Transport::handle_dtls`] may take it later.
+    pub fn hear_answer(&mut self, now: Time) {
         if let Some(left) = self.flight_left.take() {
             self.rtt.get_or_insert(now.since(left));
         }
-        let handled = self.dtls.handle(now, datagram);
-        Some(self.progress(now, handled, trains))
     }
 
     /// Does what is due at `now`; call at or after [`Transport::deadline`].

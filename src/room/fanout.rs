@@ -1,9 +1,9 @@
-//! The hot loop: one received packet to every viewer. Each viewer costs a
-//! header of its own and one encryption, straight from the publication's window
-//! into the viewer's send train.
+//! The hot path: one received packet to one viewer. It costs a header of its
+//! own and one encryption, straight from the publication's window into the
+//! viewer's send train.
 
 use crate::base::limits::CATCH_UP_BURST_PACKETS;
-use crate::base::slab::{Key, Slab};
+use crate::base::slab::Key;
 use crate::base::snapshot::{Counters, Drop};
 use crate::base::time::Time;
 use crate::base::trains::Trains;
@@ -19,44 +19,24 @@ use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
 /// head, a 16-byte mid, two one-byte elements, padding.
 const HEADER_MAX_BYTES: usize = 64;
 
-/// Forwards the packet `arrived` to every viewer of `publication`.
+/// Forwards the packet `arrived` to one viewer of `publication`.
 pub fn forward(
     publication: &Publication,
     arrived: Arrived,
-    peers: &mut Slab<Peer>,
+    peer: &mut Peer,
     trains: &mut Trains,
-    relays: &mut Relays,
     counters: &mut Counters,
 ) {
     let Some((meta, payload)) = publication
         .track(arrived.kind)
         .and_then(|track| track.window.get(arrived.ext_seq))
     else {
-        return;
+        return counters.drop(Drop::Overrun);
     };
-    if publication.viewers.is_empty() && publication.relays.is_empty() {
-        counters.drop(Drop::NoSubscriber);
-    }
-    for relay in &publication.relays {
-        let packet = Relayed {
-            replica: relay.replica,
-            arrived,
-            meta: *meta,
-            is_past: false,
-        };
-        if !relays.push(relay.core, packet, payload) {
-            counters.drop(Drop::MailboxFull);
-        }
-    }
-    for viewer in &publication.viewers {
-        let Some(peer) = peers.get_mut(*viewer) else {
-            continue;
-        };
-        match send(peer, arrived, meta, payload, trains) {
-            Ok(true) => counters.media_packets_forwarded += 1,
-            Ok(false) => {}
-            Err(reason) => counters.drop(reason),
-        }
+    match send(peer, arrived, meta, payload, trains) {
+        Ok(true) => counters.media_packets_forwarded += 1,
+        Ok(false) => {}
+        Err(reason) => counters.drop(reason),
     }
 }
 
@@ -241,6 +221,33 @@ pub fn resend(
         return Err(Drop::Duplicate);
     }
     Ok(true)
+}
+
+/// Has the packet `arrived` sent to the publication's replicas.
+pub fn relay(
+    publication: &Publication,
+    arrived: Arrived,
+    relays: &mut Relays,
+    counters: &mut Counters,
+) {
+    if publication.relays.is_empty() {
+        return;
+    }
+    let track = publication.track(arrived.kind);
+    let Some((meta, payload)) = track.and_then(|track| track.window.get(arrived.ext_seq)) else {
+        return;
+    };
+    for relay in &publication.relays {
+        let packet = Relayed {
+            replica: relay.replica,
+            arrived,
+            meta: *meta,
+            is_past: false,
+        };
+        if !relays.push(relay.core, packet, payload) {
+            counters.drop(Drop::MailboxFull);
+        }
+    }
 }
 
 /// Tells the replicas what the publisher's clock says.

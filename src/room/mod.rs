@@ -3,6 +3,7 @@
 
 pub mod catch_up;
 pub mod fanout;
+pub mod forwarding;
 pub mod frames;
 pub mod notice;
 pub mod peer;

@@ -25,6 +25,8 @@ pub struct Peer {
     /// What the room's home core knows it by; `None`: this is the home.
     pub home: Option<AfarSeat>,
     pub media_session_id: String,
+    /// Its datagrams of a handshake that wait for their turn.
+    pub handshakes_waiting: u8,
     /// The earliest timer armed for this peer; later ones need none.
     pub armed: Option<Time>,
 }

@@ -253,12 +253,8 @@ impl World {
     /// The end of a core's turn: its timers, then everything it wants done.
     pub(super) fn end_turn(&mut self, core: usize) {
         let now = self.now;
-        let seat = &mut self.cores[core];
-        seat.touched = false;
-        if seat.core.next_deadline().is_some_and(|due| due <= now) {
-            seat.core.advance(now, &mut seat.out);
-        }
-        self.flush_trains(core);
+        self.cores[core].touched = false;
+        self.finish_work(core);
         let from = CoreId(core as u16);
         let seat = &mut self.cores[core];
         let mut done = Vec::new();
@@ -316,6 +312,20 @@ impl World {
         {
             seat.armed = Some(due);
             self.schedule(due, What::CoreTimer(core));
+        }
+    }
+
+    fn finish_work(&mut self, core: usize) {
+        let now = self.now;
+        let seat = &mut self.cores[core];
+        if seat.core.next_deadline().is_some_and(|due| due <= now) {
+            seat.core.advance(now, &mut seat.out);
+        }
+        let mut more = true;
+        while more {
+            let seat = &mut self.cores[core];
+            more = seat.core.proceed(now, &mut seat.out);
+            self.flush_trains(core);
         }
     }
 

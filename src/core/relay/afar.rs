@@ -10,7 +10,6 @@ use crate::core::mail::Mail;
 use crate::core::relay::{Fate, Order, RelayMail, Seated, Source};
 use crate::core::streams::Seat;
 use crate::ops::route::Protocol;
-use crate::room::fanout;
 use crate::room::notice::info;
 use crate::room::peer::{AfarSeat, Peer};
 use crate::room::publication::{Publication, PublicationSpec};
@@ -55,7 +54,7 @@ impl Core {
             RelayMail::WantsKeyframe { publication } => {
                 self.relay_wants_keyframe(now, publication, out)
             }
-            RelayMail::Media(batch) => self.take_batch(now, from, &batch, out),
+            RelayMail::Media(batch) => self.take_batch(now, from, &batch),
             RelayMail::Load(load) => self.hear_load(from, load),
         }
     }
@@ -120,13 +119,16 @@ impl Core {
         Ok(key)
     }
 
-    fn take_batch(&mut self, now: Time, from: CoreId, batch: &Batch, out: &mut Outbox) {
+    fn take_batch(&mut self, now: Time, from: CoreId, batch: &Batch) {
         let core = from.0;
         for (packet, payload) in batch.packets() {
             let replica = packet.replica;
             let key = self.relaying.replicas.get(&Upstream { core, replica });
-            let replica = key.and_then(|key| self.media.publications.get_mut(*key));
-            let Some(replica) = replica else {
+            let replica = key.and_then(|key| {
+                let replica = self.media.publications.get_mut(*key)?;
+                Some((*key, replica))
+            });
+            let Some((key, replica)) = replica else {
                 // Its last viewer has just gone.
                 if !packet.is_past {
                     self.counters.drop(Drop::NoSubscriber);
@@ -138,14 +140,7 @@ impl Core {
                 Ok(arrived) => {
                     let hop_us = now.since(packet.meta.arrived).as_us();
                     self.relaying.note_hop(hop_us);
-                    fanout::forward(
-                        replica,
-                        arrived,
-                        &mut self.media.peers,
-                        &mut out.trains,
-                        &mut out.relays,
-                        &mut self.counters,
-                    );
+                    self.media.forwarding.push(key, arrived);
                 }
                 Err(reason) => self.counters.drop(reason),
             }

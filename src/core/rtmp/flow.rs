@@ -241,10 +241,10 @@ impl Core {
         let Some(seat) = self.seats.ingests.get_mut(key) else {
             return;
         };
-        let Some(publication) = seat.publication else {
+        let Some(published) = seat.publication else {
             return;
         };
-        let Some(publication) = self.media.publications.get_mut(publication) else {
+        let Some(publication) = self.media.publications.get_mut(published) else {
             return;
         };
         if seat.ingest.has_b_frames() {
@@ -267,8 +267,8 @@ impl Core {
             publication.set_clock(now, Kind::Video, ntp, timestamp);
             fanout::relay_clocks(publication, &mut out.relays);
         }
-        let (peers, trains, relays) = (&mut self.media.peers, &mut out.trains, &mut out.relays);
-        let counters = &mut self.counters;
+        let (forwarding, counters) = (&mut self.media.forwarding, &mut self.counters);
+        let relays = &mut out.relays;
         seat.ingest.packetise(data, &mut |payload| {
             let packet = Injected {
                 timestamp,
@@ -278,7 +278,8 @@ impl Core {
             counters.media_packets_received += 1;
             match publication.inject(now, Kind::Video, packet, payload.bytes) {
                 Ok(arrived) => {
-                    fanout::forward(publication, arrived, peers, trains, relays, counters);
+                    fanout::relay(publication, arrived, relays, counters);
+                    forwarding.push(published, arrived);
                 }
                 Err(reason) => counters.drop(reason),
             }
@@ -292,14 +293,8 @@ impl Core {
         let feed = seat.feed;
         match seat.ingest.sound() {
             Some(SoundCodec::Plain(AudioCodec::Opus)) => {
-                self.inject_sound(
-                    now,
-                    key,
-                    ms * OPUS_TICKS_PER_MS,
-                    AudioCodec::Opus,
-                    &data,
-                    out,
-                );
+                let ticks = ms * OPUS_TICKS_PER_MS;
+                self.inject_sound(now, key, ticks, AudioCodec::Opus, &data, out);
                 self.convert_for_players(now, feed, ms * OPUS_TICKS_PER_MS, data, out);
             }
             Some(SoundCodec::Plain(codec)) => {
@@ -328,10 +323,10 @@ impl Core {
         let Some(seat) = self.seats.ingests.get_mut(key) else {
             return;
         };
-        let Some(publication) = seat.publication else {
+        let Some(published) = seat.publication else {
             return;
         };
-        let Some(publication) = self.media.publications.get_mut(publication) else {
+        let Some(publication) = self.media.publications.get_mut(published) else {
             return;
         };
         let is_its_codec = publication
@@ -353,14 +348,10 @@ impl Core {
         };
         self.counters.media_packets_received += 1;
         match publication.inject(now, Kind::Audio, packet, data) {
-            Ok(arrived) => fanout::forward(
-                publication,
-                arrived,
-                &mut self.media.peers,
-                &mut out.trains,
-                &mut out.relays,
-                &mut self.counters,
-            ),
+            Ok(arrived) => {
+                fanout::relay(publication, arrived, &mut out.relays, &mut self.counters);
+                self.media.forwarding.push(published, arrived);
+            }
             Err(reason) => self.counters.drop(reason),
         }
     }

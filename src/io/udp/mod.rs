@@ -68,6 +68,15 @@ pub struct SendReport {
     pub failed: u32,
 }
 
+impl SendReport {
+    pub fn add(&mut self, other: SendReport) {
+        self.trains += other.trains;
+        self.datagrams += other.datagrams;
+        self.full += other.full;
+        self.failed += other.failed;
+    }
+}
+
 /// The media sockets of one core and the engine that runs them.
 pub enum Udp {
     Uring {
