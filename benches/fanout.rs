@@ -30,10 +30,15 @@ use shared::samples::Samples;
 use shared::server::Server;
 use shared::verdict::Verdict;
 
+mod forwarding {
+    pub mod spread;
+}
+
 #[allow(dead_code, reason = "each bench uses its part")]
 mod shared {
     pub mod bare;
     pub mod connect;
+    pub mod crew;
     pub mod crowd;
     pub mod egress;
     pub mod guest;
@@ -42,6 +47,7 @@ mod shared {
     pub mod room;
     pub mod samples;
     pub mod server;
+    pub mod stage;
     pub mod verdict;
 }
 
@@ -70,6 +76,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, Box<dyn Error>> {
     let options = Options::read()?;
+    if let Some(cores) = options.cores {
+        return forwarding::spread::run(&options, cores);
+    }
     if options.tx {
         egress::enter_own_network().map_err(|error| format!("--tx needs root: {error}"))?;
     }

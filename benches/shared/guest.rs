@@ -70,6 +70,8 @@ pub struct Guest {
 struct Answer {
     ufrag: String,
     pwd: String,
+    /// Where the server's core listens.
+    port: u16,
     /// First SSRC of the video section.
     video_ssrc: Option<u32>,
 }
@@ -220,6 +222,11 @@ impl Guest {
         Ok(())
     }
 
+    /// The server's port for its media, once it is told.
+    pub fn server_port(&self) -> Option<u16> {
+        self.answer.as_ref().map(|answer| answer.port)
+    }
+
     /// Whether it offered something and has no keys yet.
     pub fn is_coming(&self) -> bool {
         self.part != Part::Member && self.keys.is_none()
@@ -314,6 +321,7 @@ fn read_answer(sdp: &str) -> Option<Answer> {
             .map(str::to_string)
     };
     Some(Answer {
+        port: value("a=candidate:")?.split(' ').nth(5)?.parse().ok()?,
         ufrag: value("a=ice-ufrag:")?,
         pwd: value("a=ice-pwd:")?,
         video_ssrc: ssrc("video", sdp),

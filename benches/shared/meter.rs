@@ -24,17 +24,8 @@ impl Meter {
     /// Pins the calling thread to the last CPU it may use: the first one is
     /// where most hosts send their interrupts.
     pub fn pin() -> io::Result<Self> {
-        let cpu = last_allowed_cpu()?;
-        // SAFETY: `cpu_set_t` is plain bits; all zeroes is the empty set, and
-        // `cpu` came out of such a set, so it is in range.
-        let result = unsafe {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(cpu, &mut set);
-            libc::sched_setaffinity(0, size_of_val(&set), &set)
-        };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let cpu = *allowed_cpus()?.first().ok_or(io::ErrorKind::NotFound)?;
+        pin_to(cpu)?;
         Ok(Meter {
             cpu,
             ksoftirqd: ksoftirqd_of(cpu),
@@ -106,7 +97,23 @@ fn thread_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-fn last_allowed_cpu() -> io::Result<usize> {
+/// Pins the calling thread to a CPU.
+pub fn pin_to(cpu: usize) -> io::Result<()> {
+    // SAFETY: `cpu_set_t` is plain bits; all zeroes is the empty set, and a
+    // number beyond it is refused by the macro's own bounds.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set)
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The CPUs this thread may use, last first.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     // SAFETY: as in `Meter::pin`; the kernel writes at most the given size.
     let (result, set) = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -116,11 +123,11 @@ fn last_allowed_cpu() -> io::Result<usize> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    (0..libc::CPU_SETSIZE as usize)
-        .rev()
-        // SAFETY: `cpu` is below the set's size.
-        .find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
+    let cpus = (0..libc::CPU_SETSIZE as usize).rev();
+    // SAFETY: `cpu` is below the set's size.
+    Ok(cpus
+        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+        .collect())
 }
 
 fn ksoftirqd_of(cpu: usize) -> Option<File> {

@@ -16,7 +16,9 @@ const USAGE: &str = "options, behind `--`:
   --back-end NAME  only uring or mmsg [default: both]
   --tx             drop what is sent at the loopback's egress, in a network
                    namespace of its own: the transmit path alone; needs root
-  --only NAME      measure one alternative, for a profiler";
+  --only NAME      measure one alternative, for a profiler
+  --cores N        of fanout: one room on 1 to N cores instead, beside the limit
+                   on as many threads";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackEnd {
@@ -39,6 +41,8 @@ pub struct Options {
     pub back_ends: Vec<BackEnd>,
     pub tx: bool,
     pub only: Option<String>,
+    /// How a room scales from one core to so many, instead.
+    pub cores: Option<usize>,
 }
 
 impl Options {
@@ -51,6 +55,7 @@ impl Options {
             back_ends: vec![BackEnd::Uring, BackEnd::Mmsg],
             tx: false,
             only: None,
+            cores: None,
         };
         let mut asked = None;
         let mut arguments = std::env::args().skip(1);
@@ -61,6 +66,7 @@ impl Options {
                 "--tx" => options.tx = true,
                 "--rounds" => asked = Some(value()?.parse()?),
                 "--only" => options.only = Some(value()?),
+                "--cores" => options.cores = Some(value()?.parse()?),
                 "--k" => {
                     let lengths = value()?;
                     let lengths = lengths.split(',').map(str::parse);

@@ -90,6 +90,10 @@ impl<T> Post<T> {
         })
     }
 
+    pub fn cores(&self) -> usize {
+        self.boxes.len()
+    }
+
     /// A duplicate of the eventfd that wakes `core`.
     pub fn bell(&self, core: CoreId) -> io::Result<OwnedFd> {
         let inbox = self.boxes.get(usize::from(core.0));
