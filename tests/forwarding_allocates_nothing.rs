@@ -8,7 +8,7 @@ mod counting;
 
 use counting::calls;
 use ringhall::base::time::Span;
-use ringhall::core::{CoreId, Input, Machine};
+use ringhall::core::{CoreId, Input, Machine, TurnReport};
 use ringhall::sim::browser::Plan;
 use ringhall::sim::world::{Options, World};
 use ringhall::wire::demux::{self, Kind};
@@ -46,6 +46,7 @@ fn a_media_datagram_reaches_ten_viewers_without_allocating() {
         let path = *path;
         core.handle(now, Input::Datagram { path, bytes }, out);
         assert!(!core.proceed(now, out), "a packet to ten is one portion");
+        core.end_turn(&TurnReport::default());
         out.trains.take(&mut taken);
         handling += calls() - before;
         taken.drain(..).for_each(|train| out.trains.release(train));
@@ -54,6 +55,8 @@ fn a_media_datagram_reaches_ten_viewers_without_allocating() {
         out.trains.take(&mut taken);
         taken.drain(..).for_each(|train| out.trains.release(train));
     }
+    // A frame whose end is not among them waits for its time.
+    core.advance(start + Span::from_ms(5 * PACKETS as u64 + 5), out);
     let now = core.snapshot(out).counters.media_packets_forwarded;
     assert_eq!(now - forwarded, VIEWERS * PACKETS as u64, "each to each");
     assert_eq!(handling, 0, "handling {PACKETS} packets allocates");

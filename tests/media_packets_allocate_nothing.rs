@@ -41,6 +41,7 @@ fn forwarding_allocates_nothing() {
             let ssrc = (index % SRTP_STREAMS_USUAL as u64) as u32;
             let header = EgressHeader {
                 marker: false,
+                padding: false,
                 payload_type: 96,
                 sequence: index as u16,
                 timestamp: 0,
@@ -53,7 +54,7 @@ fn forwarding_allocates_nothing() {
             };
             let header_len = write_header(&mut out, &header, &extensions).unwrap();
             let len = sender
-                .seal_from(ssrc, index, &mut out, header_len, &payload)
+                .seal_from(ssrc, index, &mut out, header_len, &payload, 0)
                 .unwrap();
             let parsed = Header::parse(&out[..len]).unwrap();
             assert_eq!(parsed.mid(&out, 1), Some(&b"video"[..]));

@@ -36,6 +36,15 @@ pub const TRAINS_FLUSH: usize = 256;
 /// kB, stay in the cache while every viewer's packets are made of them.
 pub const FORWARD_RUN_MAX: usize = 64;
 
+/// Video packets a core holds back, for a millisecond at most, so that frames
+/// leave whole: 40 Mbit/s of it. What is beyond leaves at once.
+pub const HELD_PACKETS_MAX: usize = 4_096;
+
+/// Most a packet is padded to be as long as the others of its frame. Browsers
+/// split a frame evenly, to a byte; a packet that is much shorter than the rest
+/// has another reason, and padding it would cost more than a train of its own.
+pub const PADDING_MAX_BYTES: u8 = 64;
+
 const _: () = assert!(TRAINS_FLUSH + FORWARD_RUN_MAX < TRAINS_MAX / 4);
 const _: () = assert!(TRAIN_MAX_BYTES >= DATAGRAM_MAX_BYTES + SRTP_TAIL_MAX_BYTES);
 const _: () = assert!(TRAIN_MAX_BYTES <= 65_507);

@@ -107,6 +107,8 @@ pub struct Counters {
     pub media_packets_received: u64,
     pub media_packets_forwarded: u64,
     pub retransmissions_sent: u64,
+    /// To make packets of a frame equally long.
+    pub padding_bytes_sent: u64,
     /// Sent to viewers from what was kept before they came; not forwarded, for
     /// their receiving was settled before.
     pub catch_up_packets_sent: u64,

@@ -83,8 +83,6 @@ pub struct Core {
     pub(super) counters: Counters,
     pub(super) turn_us: Histogram,
     pub(super) forward_us: Histogram,
-    /// Media packets received since the last turn's end.
-    pub(super) media_in_turn: u64,
     /// Mail a driver could not deliver yet, as last seen.
     pub(super) mail_backlog: usize,
     /// The time of the turn that goes on, or of the last one.
@@ -122,7 +120,7 @@ impl Core {
             seats: rtmp::Seats::new(),
             recordings: record::Recordings::new(),
             relaying: relay::Relaying::new(setup.cores),
-            media: Media::new(),
+            media: Media::new(setup.rules.padding, setup.rules.hold),
             wheel: Wheel::new(now),
             fired: (Vec::new(), 0),
             local: VecDeque::new(),
@@ -130,7 +128,6 @@ impl Core {
             counters: Counters::default(),
             turn_us: Histogram::default(),
             forward_us: Histogram::default(),
-            media_in_turn: 0,
             mail_backlog: 0,
             turn_at: now,
             setup,
@@ -334,7 +331,7 @@ impl Machine for Core {
     fn proceed(&mut self, now: Time, out: &mut Outbox) -> bool {
         loop {
             // Packets before timers: what these send may depend on them.
-            if self.proceed_media(out) || out.trains.len() >= TRAINS_FLUSH {
+            if self.proceed_media(now, out) || out.trains.len() >= TRAINS_FLUSH {
                 return true;
             }
             let (fired, woken) = &mut self.fired;
@@ -355,7 +352,9 @@ impl Machine for Core {
     fn next_deadline(&self) -> Option<Time> {
         // Media had its turn: more handshakes wait.
         let handshakes = (self.media.handshakes.len() > 0).then_some(self.turn_at);
-        handshakes.or_else(|| self.wheel.next_due())
+        let held = self.media.forwarding.next_due();
+        let timers = self.wheel.next_due();
+        [handshakes, held, timers].into_iter().flatten().min()
     }
 
     fn end_turn(&mut self, report: &TurnReport) {
@@ -366,14 +365,10 @@ impl Machine for Core {
         self.counters.trains_sent += u64::from(report.trains);
         self.turn_us.record(turn_us);
         self.note_busy(report.turn);
-        for (hop_us, count) in self.relaying.hops_us.drain(..) {
-            self.forward_us.record_many(hop_us + turn_us, count);
+        for (age_us, count) in self.media.forwarding.take_ages_us() {
+            self.forward_us.record_many(age_us + turn_us, count);
         }
         self.media.handshakes.end_turn();
-        if self.media_in_turn > 0 {
-            self.forward_us.record_many(turn_us, self.media_in_turn);
-            self.media_in_turn = 0;
-        }
         let drops = [
             (Drop::SendFull, report.send_full),
             (Drop::SendFailed, report.send_failed),

@@ -5,7 +5,7 @@ use crate::base::hash::Map;
 use crate::base::limits::PEERS_MAX;
 use crate::base::slab::{Key, Slab};
 use crate::base::snapshot::Drop;
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 use crate::core::border::{CoreId, Outbox, Path};
 use crate::core::handshakes::Handshakes;
 use crate::core::machine::{Core, Timer};
@@ -13,7 +13,7 @@ use crate::proto::keyframe::Reason;
 use crate::proto::srtp::UnprotectError;
 use crate::proto::transport::Change;
 use crate::room::fanout;
-use crate::room::forwarding::Forwarding;
+use crate::room::forwarding::{Forwarding, Way};
 use crate::room::peer::{Peer, Role};
 use crate::room::publication::Publication;
 use crate::room::subscription::Wishes;
@@ -34,13 +34,14 @@ pub(super) struct Media {
 }
 
 impl Media {
-    pub fn new() -> Self {
+    /// As [`Forwarding::new`] has it.
+    pub fn new(padding: bool, hold: Span) -> Self {
         Media {
             peers: Slab::new(PEERS_MAX),
             publications: Slab::new(PEERS_MAX),
             paths: Map::default(),
             latest: None,
-            forwarding: Forwarding::default(),
+            forwarding: Forwarding::new(padding, hold),
             handshakes: Handshakes::default(),
             compound: Vec::new(),
             wishes: Wishes::default(),
@@ -136,12 +137,11 @@ impl Core {
             .ok_or(Drop::UnknownStream)?;
         let packet = bytes.get(..opened.len).ok_or(Drop::Malformed)?;
         self.counters.media_packets_received += 1;
-        self.media_in_turn += 1;
         let arrived = publication.receive(now, &header, packet, opened.index);
         let (is_bridged, is_recorded) = (publication.is_bridged, publication.is_recorded);
         if let Ok(arrived) = arrived {
-            fanout::relay(publication, arrived, &mut out.relays, &mut self.counters);
-            self.media.forwarding.push(published, arrived);
+            let forwarding = &mut self.media.forwarding;
+            forwarding.push_of_frame(now, published, publication, arrived);
             if is_bridged {
                 self.bridge(now, published, arrived, out);
             }
@@ -190,29 +190,37 @@ impl Core {
     }
 
     /// Forwards what waits to be, in portions: `true` if there is more.
-    pub(super) fn proceed_media(&mut self, out: &mut Outbox) -> bool {
-        let Media {
-            peers,
-            publications,
-            forwarding,
-            ..
-        } = &mut self.media;
-        forwarding.proceed(publications, peers, &mut out.trains, &mut self.counters)
+    pub(super) fn proceed_media(&mut self, now: Time, out: &mut Outbox) -> bool {
+        let (forwarding, mut way) = self.way(out);
+        forwarding.proceed(now, &mut way)
     }
 
     /// Forwards what waits of a publication whose viewers begin with what is
     /// kept, before one of them does: from there on it has the newest packet.
     fn finish_forwarding(&mut self, now: Time, key: Key<Publication>, out: &mut Outbox) {
+        let publication = self.media.publications.get(key);
+        let kept = publication.and_then(|publication| publication.latest_keyframe(now));
+        if kept.is_some() && self.media.forwarding.holds(key) {
+            let (forwarding, mut way) = self.way(out);
+            forwarding.finish(now, &mut way);
+        }
+    }
+
+    fn way<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Forwarding, Way<'a>) {
         let Media {
             peers,
             publications,
             forwarding,
             ..
         } = &mut self.media;
-        let kept = publications.get(key).and_then(|p| p.latest_keyframe(now));
-        if kept.is_some() && forwarding.holds(key) {
-            forwarding.finish(publications, peers, &mut out.trains, &mut self.counters);
-        }
+        let way = Way {
+            publications,
+            peers,
+            trains: &mut out.trains,
+            relays: &mut out.relays,
+            counters: &mut self.counters,
+        };
+        (forwarding, way)
     }
 
     /// Resends what a viewer misses and passes its key frame wish upstream.

@@ -1,5 +1,6 @@
 //! What the operator lets people do; by default, everything.
 
+use crate::base::time::Span;
 use crate::core::rates::RateSettings;
 use crate::core::record::RecordRules;
 use crate::ops::access::Access;
@@ -20,6 +21,10 @@ pub struct Rules {
     pub participants_max: usize,
     /// What is recorded, and how.
     pub record: RecordRules,
+    /// Packets of a frame are made equally long.
+    pub padding: bool,
+    /// How long a frame's first packets wait for its last.
+    pub hold: Span,
     /// How busy a room's home core may be, of a thousand, before its viewers
     /// are seated elsewhere; beyond 1,000: never.
     pub spread_above_permille: u32,
@@ -37,6 +42,8 @@ impl Default for Rules {
             connections_per_address: 0,
             participants_max: 0,
             record: RecordRules::default(),
+            padding: true,
+            hold: Span::from_ms(1),
             spread_above_permille: 500,
             room_codecs: Vec::new(),
         }

@@ -302,14 +302,15 @@ impl<M: Machine> Driver<M> {
 
     /// Does what the machine wants done: media first, it cannot wait.
     fn flush(&mut self, now: Time, report: &mut TurnReport) {
-        // Other cores begin with what they are relayed while this one sends.
-        report.relays_dropped = self.outbox.close_relays();
-        let Driver { seat, outbox, .. } = self;
-        seat.post.deliver(seat.core, &mut outbox.mail);
-        while self.machine.proceed(now, &mut self.outbox) {
+        let mut more = true;
+        while more {
+            more = self.machine.proceed(now, &mut self.outbox);
+            // Other cores begin with what they are relayed while this one sends.
+            report.relays_dropped += self.outbox.close_relays();
+            let Driver { seat, outbox, .. } = self;
+            seat.post.deliver(seat.core, &mut outbox.mail);
             self.send_trains(report);
         }
-        self.send_trains(report);
         let Driver {
             seat, hub, outbox, ..
         } = self;

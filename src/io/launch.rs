@@ -19,6 +19,7 @@ use super::{
     seed, start, unix_us,
 };
 use crate::base::hash::keyed_hash;
+use crate::base::time::Span;
 use crate::base::time::Time;
 use crate::core::record::RecordRules;
 use crate::core::{Core, CoreId, RateSettings, Rules, Setup, video_codec};
@@ -207,6 +208,8 @@ fn rules(config: &Config) -> Rules {
         connections_per_address: config.connections_per_address,
         participants_max: config.room_max_participants,
         record: record_rules(config),
+        padding: config.media_padding,
+        hold: Span::from_us(u64::from(config.media_hold_us)),
         spread_above_permille: match config.spread_above {
             // Not even then.
             100 => u32::MAX,

@@ -51,9 +51,48 @@ pub fn metrics_text(snapshots: &[ServerSnapshot]) -> String {
 
 type Row = (&'static str, &'static str, u64);
 
+const COUNTERS: [(&str, &str); 12] = [
+    ("datagrams_received_total", "UDP datagrams received."),
+    ("datagrams_sent_total", "UDP datagrams sent."),
+    (
+        "trains_sent_total",
+        "Trains of datagrams handed to the kernel.",
+    ),
+    (
+        "media_packets_received_total",
+        "Authenticated RTP packets received.",
+    ),
+    (
+        "media_packets_forwarded_total",
+        "RTP packets forwarded, once per viewer.",
+    ),
+    (
+        "retransmissions_sent_total",
+        "RTP packets sent again because a viewer missed them.",
+    ),
+    (
+        "padding_bytes_sent_total",
+        "Padding sent so that packets of a frame are equally long.",
+    ),
+    (
+        "catch_up_packets_sent_total",
+        "RTP packets sent to viewers from before they came.",
+    ),
+    ("connections_accepted_total", "TCP connections accepted."),
+    (
+        "transcoded_frames_total",
+        "Frames of sound converted to another codec.",
+    ),
+    (
+        "recordings_failed_total",
+        "Recordings that ended before their stream, or whose file is not whole.",
+    ),
+    ("turns_total", "Turns of the core's loop."),
+];
+
 /// Taken apart by name, so that a counter added to the snapshot and forgotten
-/// here does not compile.
-fn counter_rows(counters: &Counters) -> [Row; 11] {
+/// here does not compile; in the order of [`COUNTERS`].
+fn counter_values(counters: &Counters) -> [u64; 12] {
     let Counters {
         datagrams_received,
         datagrams_sent,
@@ -61,6 +100,7 @@ fn counter_rows(counters: &Counters) -> [Row; 11] {
         media_packets_received,
         media_packets_forwarded,
         retransmissions_sent,
+        padding_bytes_sent,
         catch_up_packets_sent,
         connections_accepted,
         transcoded_frames,
@@ -69,60 +109,27 @@ fn counter_rows(counters: &Counters) -> [Row; 11] {
         drops: _,
     } = counters;
     [
-        (
-            "datagrams_received_total",
-            "UDP datagrams received.",
-            *datagrams_received,
-        ),
-        (
-            "datagrams_sent_total",
-            "UDP datagrams sent.",
-            *datagrams_sent,
-        ),
-        (
-            "trains_sent_total",
-            "Trains of datagrams handed to the kernel.",
-            *trains_sent,
-        ),
-        (
-            "media_packets_received_total",
-            "Authenticated RTP packets received.",
-            *media_packets_received,
-        ),
-        (
-            "media_packets_forwarded_total",
-            "RTP packets forwarded, once per viewer.",
-            *media_packets_forwarded,
-        ),
-        (
-            "retransmissions_sent_total",
-            "RTP packets sent again because a viewer missed them.",
-            *retransmissions_sent,
-        ),
-        (
-            "catch_up_packets_sent_total",
-            "RTP packets sent to viewers from before they came.",
-            *catch_up_packets_sent,
-        ),
-        (
-            "connections_accepted_total",
-            "TCP connections accepted.",
-            *connections_accepted,
-        ),
-        (
-            "transcoded_frames_total",
-            "Frames of sound converted to another codec.",
-            *transcoded_frames,
-        ),
-        (
-            "recordings_failed_total",
-            "Recordings that ended before their stream, or whose file is not whole.",
-            *recordings_failed,
-        ),
-        ("turns_total", "Turns of the core's loop.", *turns),
+        *datagrams_received,
+        *datagrams_sent,
+        *trains_sent,
+        *media_packets_received,
+        *media_packets_forwarded,
+        *retransmissions_sent,
+        *padding_bytes_sent,
+        *catch_up_packets_sent,
+        *connections_accepted,
+        *transcoded_frames,
+        *recordings_failed,
+        *turns,
     ]
 }
 
+fn counter_rows(counters: &Counters) -> [Row; 12] {
+    let mut values = counter_values(counters).into_iter();
+    COUNTERS.map(|(name, help)| (name, help, values.next().unwrap_or(0)))
+}
+
+/// Taken apart by name, as the counters are.
 fn gauge_rows(gauges: &Gauges) -> [Row; 15] {
     let Gauges {
         connections,
@@ -464,6 +471,7 @@ mod tests {
             &mut counters.media_packets_received,
             &mut counters.media_packets_forwarded,
             &mut counters.retransmissions_sent,
+            &mut counters.padding_bytes_sent,
             &mut counters.catch_up_packets_sent,
             &mut counters.connections_accepted,
             &mut counters.transcoded_frames,

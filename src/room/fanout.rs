@@ -19,10 +19,12 @@ use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
 /// head, a 16-byte mid, two one-byte elements, padding.
 const HEADER_MAX_BYTES: usize = 64;
 
-/// Forwards the packet `arrived` to one viewer of `publication`.
+/// Forwards the packet `arrived` to one viewer of `publication`, `padding` bytes
+/// longer.
 pub fn forward(
     publication: &Publication,
     arrived: Arrived,
+    padding: u8,
     peer: &mut Peer,
     trains: &mut Trains,
     counters: &mut Counters,
@@ -33,8 +35,11 @@ pub fn forward(
     else {
         return counters.drop(Drop::Overrun);
     };
-    match send(peer, arrived, meta, payload, trains) {
-        Ok(true) => counters.media_packets_forwarded += 1,
+    match send(peer, arrived, meta, payload, padding, trains) {
+        Ok(true) => {
+            counters.media_packets_forwarded += 1;
+            counters.padding_bytes_sent += u64::from(padding);
+        }
         Ok(false) => {}
         Err(reason) => counters.drop(reason),
     }
@@ -47,6 +52,7 @@ fn send(
     arrived: Arrived,
     meta: &Meta,
     payload: &[u8],
+    padding: u8,
     trains: &mut Trains,
 ) -> Result<bool, Drop> {
     let Peer {
@@ -72,6 +78,7 @@ fn send(
     };
     let header = EgressHeader {
         marker: meta.marker,
+        padding: padding > 0,
         payload_type: track.spec.payload_type,
         sequence: out.sequence,
         timestamp: out.timestamp,
@@ -81,12 +88,12 @@ fn send(
     let head_len =
         rtp::write_header(&mut head, &header, &extensions(track, meta)).ok_or(Drop::Malformed)?;
     let head = head.get(..head_len).ok_or(Drop::Malformed)?;
-    let total = head_len + payload.len() + sender.tag_len();
+    let total = head_len + payload.len() + usize::from(padding) + sender.tag_len();
     let room = trains.reserve(cursor, path, total).ok_or(Drop::PoolDry)?;
     if let Some(start) = room.get_mut(..head_len) {
         start.copy_from_slice(head);
     }
-    match sender.seal_from(track.ssrc, out.index, room, head_len, payload) {
+    match sender.seal_from(track.ssrc, out.index, room, head_len, payload, padding) {
         Ok(_) => {
             track.count_sent(payload.len());
             Ok(true)
@@ -131,7 +138,7 @@ pub fn catch_up(
         };
         let was_withheld = catch_up.settle(ext_seq, meta.arrived);
         let kind = Kind::Video;
-        let outcome = send(peer, Arrived { kind, ext_seq }, meta, payload, trains);
+        let outcome = send(peer, Arrived { kind, ext_seq }, meta, payload, 0, trains);
         match outcome {
             Ok(true) if was_withheld => counters.media_packets_forwarded += 1,
             Ok(true) => counters.catch_up_packets_sent += 1,
@@ -189,6 +196,7 @@ pub fn resend(
     let index = track.next_rtx_index();
     let header = EgressHeader {
         marker: meta.marker,
+        padding: false,
         payload_type,
         sequence: index as u16,
         timestamp: out.timestamp,

@@ -5,104 +5,198 @@
 //! those of the next are filled. Sees to the order; the packets are in their
 //! publications' windows.
 
-use crate::base::limits::{FORWARD_RUN_MAX, TRAINS_FLUSH};
+use crate::base::limits::{FORWARD_RUN_MAX, PADDING_MAX_BYTES, TRAINS_FLUSH};
 use crate::base::slab::{Key, Slab};
 use crate::base::snapshot::{Counters, Drop};
+use crate::base::time::{Span, Time};
 use crate::base::trains::Trains;
 use crate::room::fanout;
+use crate::room::held::Held;
 use crate::room::peer::Peer;
 use crate::room::publication::{Arrived, Publication};
+use crate::room::relay::Relays;
+use crate::room::track::Kind;
 
-#[derive(Default)]
 pub struct Forwarding {
+    /// Packets of a frame are made equally long.
+    pads: bool,
+    held: Held,
     waiting: Vec<Waiting>,
     /// The run under way begins here, and goes to this viewer next.
     at: usize,
     viewer: usize,
+    /// What is under way was begun: put in order, and relayed.
+    begun: bool,
+    /// Of packets begun since the last turn's end: their age, and how many.
+    ages_us: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy)]
-struct Waiting {
-    publication: Key<Publication>,
+pub struct Waiting {
+    pub publication: Key<Publication>,
+    /// When it came to this core.
+    pub at: Time,
+    arrived: Arrived,
     /// Order of arrival.
     number: u32,
-    arrived: Arrived,
+    /// Bytes it gets longer by.
+    padding: u8,
 }
 
 impl Forwarding {
-    /// Has a packet forwarded that is now in its track's window.
-    pub fn push(&mut self, publication: Key<Publication>, arrived: Arrived) {
-        let number = self.waiting.len() as u32;
+    /// `pads`: packets of a frame are made equally long, so that the kernel takes
+    /// them in one train: all but the last of a train must be of one length, and
+    /// browsers' are a byte longer from somewhere in the frame on. `hold`: how
+    /// long a frame's first packets wait for its last.
+    pub fn new(pads: bool, hold: Span) -> Self {
+        Forwarding {
+            pads,
+            held: Held::new(hold),
+            waiting: Vec::new(),
+            at: 0,
+            viewer: 0,
+            begun: false,
+            ages_us: Vec::new(),
+        }
+    }
+
+    /// Has a packet forwarded with this turn that is now in its track's window.
+    pub fn push(&mut self, now: Time, publication: Key<Publication>, arrived: Arrived) {
         self.waiting.push(Waiting {
             publication,
-            number,
+            at: now,
             arrived,
+            number: 0,
+            padding: 0,
         });
+    }
+
+    /// The same with its frame, if that is whole soon.
+    pub fn push_of_frame(
+        &mut self,
+        now: Time,
+        key: Key<Publication>,
+        publication: &mut Publication,
+        arrived: Arrived,
+    ) {
+        let track = publication.track(arrived.kind).map(|track| &track.window);
+        let is_newest = track.is_some_and(|window| window.highest() == Some(arrived.ext_seq));
+        let meta = track.and_then(|window| window.get(arrived.ext_seq));
+        let is_last = meta.is_none_or(|(meta, _)| meta.marker);
+        if arrived.kind == Kind::Video && is_newest {
+            let packet = Waiting {
+                publication: key,
+                at: now,
+                arrived,
+                number: 0,
+                padding: 0,
+            };
+            if !is_last && self.held.take(publication, packet).is_none() {
+                return;
+            }
+            let ready = &mut self.waiting;
+            self.held.release_frame(key, publication, ready);
+        }
+        self.push(now, key, arrived);
+    }
+
+    /// When packets held are to be forwarded, whatever comes.
+    pub fn next_due(&self) -> Option<Time> {
+        self.held.next_due()
+    }
+
+    /// The ages of the packets forwarded since this was last asked, in
+    /// microseconds from their arrival at the server, and how many.
+    pub fn take_ages_us(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.ages_us.drain(..)
     }
 
     /// Whether a packet of `publication` still waits.
     pub fn holds(&self, publication: Key<Publication>) -> bool {
         let mut left = self.waiting.iter().skip(self.at);
-        left.any(|waiting| waiting.publication == publication)
+        left.any(|waiting| waiting.publication == publication) || self.held.has(publication)
     }
 
     /// Forwards until [`TRAINS_FLUSH`] trains are open; `true` if that leaves
-    /// some for the next call, once they are sent.
-    pub fn proceed(
-        &mut self,
-        publications: &Slab<Publication>,
-        peers: &mut Slab<Peer>,
-        trains: &mut Trains,
-        counters: &mut Counters,
-    ) -> bool {
-        self.forward(TRAINS_FLUSH, publications, peers, trains, counters)
+    /// some for the next call, once they are sent, and once what is relayed is on
+    /// its way.
+    pub fn proceed(&mut self, now: Time, way: &mut Way<'_>) -> bool {
+        self.held
+            .release_old(now, way.publications, &mut self.waiting);
+        if self.begin(now, way) {
+            return true;
+        }
+        self.forward(TRAINS_FLUSH, way)
     }
 
     /// Forwards everything at once, for somebody who is about to change what
     /// viewers get next.
-    pub fn finish(
-        &mut self,
-        publications: &Slab<Publication>,
-        peers: &mut Slab<Peer>,
-        trains: &mut Trains,
-        counters: &mut Counters,
-    ) {
-        self.forward(usize::MAX, publications, peers, trains, counters);
+    pub fn finish(&mut self, now: Time, way: &mut Way<'_>) {
+        self.held.release_all(&mut self.waiting);
+        self.begin(now, way);
+        self.forward(usize::MAX, way);
     }
 
-    fn forward(
-        &mut self,
-        trains_max: usize,
-        publications: &Slab<Publication>,
-        peers: &mut Slab<Peer>,
-        trains: &mut Trains,
-        counters: &mut Counters,
-    ) -> bool {
-        if self.at == 0 && self.viewer == 0 {
-            let order = |waiting: &Waiting| (waiting.publication, waiting.number);
-            self.waiting.sort_unstable_by_key(order);
+    /// Puts what waits in order and relays it; whether anything was relayed.
+    fn begin(&mut self, now: Time, way: &mut Way<'_>) -> bool {
+        if self.begun || self.waiting.is_empty() {
+            return false;
         }
+        self.begun = true;
+        for (number, waiting) in (0..).zip(&mut self.waiting) {
+            waiting.number = number;
+        }
+        // Sound first: it is short, and would end a train of pictures.
+        let order = |w: &Waiting| (w.publication, w.arrived.kind as usize, w.number);
+        self.waiting.sort_unstable_by_key(order);
+        if self.pads {
+            equalise(&mut self.waiting, way.publications);
+        }
+        let mut is_relayed = false;
+        for waiting in &self.waiting {
+            let Some(publication) = way.publications.get(waiting.publication) else {
+                continue;
+            };
+            is_relayed |= !publication.relays.is_empty();
+            fanout::relay(publication, waiting.arrived, way.relays, way.counters);
+            let track = publication.track(waiting.arrived.kind);
+            let meta = track.and_then(|track| track.window.get(waiting.arrived.ext_seq));
+            let came = meta.map_or(waiting.at, |(meta, _)| meta.arrived);
+            let age_us = now.since(came).as_us();
+            match self.ages_us.last_mut() {
+                Some((latest, count)) if *latest == age_us => *count += 1,
+                _ => self.ages_us.push((age_us, 1)),
+            }
+        }
+        is_relayed
+    }
+
+    fn forward(&mut self, trains_max: usize, way: &mut Way<'_>) -> bool {
         loop {
             let run = run_at(&self.waiting, self.at);
             let Some(first) = run.first() else {
                 break;
             };
-            let publication = publications.get(first.publication);
+            let publication = way.publications.get(first.publication);
             let viewers = publication.map_or(&[][..], |publication| &publication.viewers);
             let is_relayed = publication.is_some_and(|p| !p.relays.is_empty());
             if viewers.is_empty() && !is_relayed {
-                counters.drop_many(Drop::NoSubscriber, run.len() as u64);
+                way.counters.drop_many(Drop::NoSubscriber, run.len() as u64);
             }
             while let (Some(publication), Some(viewer)) = (publication, viewers.get(self.viewer)) {
-                if trains.len() >= trains_max {
+                if way.trains.len() >= trains_max {
                     return true;
                 }
                 self.viewer += 1;
-                let Some(peer) = peers.get_mut(*viewer) else {
+                let Some(peer) = way.peers.get_mut(*viewer) else {
                     continue;
                 };
                 for waiting in run {
-                    fanout::forward(publication, waiting.arrived, peer, trains, counters);
+                    let Waiting {
+                        arrived, padding, ..
+                    } = *waiting;
+                    let (trains, counters) = (&mut *way.trains, &mut *way.counters);
+                    fanout::forward(publication, arrived, padding, peer, trains, counters);
                 }
             }
             self.at += run.len();
@@ -110,7 +204,49 @@ impl Forwarding {
         }
         self.waiting.clear();
         self.at = 0;
+        self.begun = false;
         false
+    }
+}
+
+/// Where packets come from and go to.
+pub struct Way<'a> {
+    pub publications: &'a mut Slab<Publication>,
+    pub peers: &'a mut Slab<Peer>,
+    pub trains: &'a mut Trains,
+    pub relays: &'a mut Relays,
+    pub counters: &'a mut Counters,
+}
+
+/// Says how much longer each packet is to be, to be as long as the longest of
+/// its frame. The last may be shorter; it ends the train.
+fn equalise(waiting: &mut [Waiting], publications: &Slab<Publication>) {
+    let frame_of = |waiting: &Waiting| {
+        let publication = publications.get(waiting.publication)?;
+        let track = publication.track(waiting.arrived.kind)?;
+        let (meta, _) = track.window.get(waiting.arrived.ext_seq)?;
+        let is_video = waiting.arrived.kind == Kind::Video;
+        let frame = (waiting.publication, is_video, meta.timestamp);
+        Some((frame, meta.payload_len))
+    };
+    let mut rest = waiting;
+    while let Some(first) = rest.first() {
+        let frame = frame_of(first).map(|(frame, _)| frame);
+        let of_frame = |waiting: &Waiting| frame_of(waiting).filter(|(of, _)| Some(*of) == frame);
+        let lens = rest.iter().map_while(of_frame);
+        let (count, longest) = lens.fold((0, 0), |(count, longest), (_, len)| {
+            (count + 1, len.max(longest))
+        });
+        let (packets, others) = rest.split_at_mut(usize::max(count, 1));
+        let is_video = frame.is_some_and(|(_, is_video, _)| is_video);
+        if let Some((_, before_last)) = packets.split_last_mut().filter(|_| is_video) {
+            for waiting in before_last {
+                let short = frame_of(waiting).map_or(0, |(_, len)| longest - len);
+                let short = u8::try_from(short).unwrap_or(u8::MAX);
+                waiting.padding = if short > PADDING_MAX_BYTES { 0 } else { short };
+            }
+        }
+        rest = others;
     }
 }
 

@@ -5,6 +5,7 @@ pub mod catch_up;
 pub mod fanout;
 pub mod forwarding;
 pub mod frames;
+pub mod held;
 pub mod notice;
 pub mod peer;
 pub mod publication;

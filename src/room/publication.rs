@@ -17,6 +17,7 @@ use crate::proto::reception::{ClockMap, Reception};
 use crate::proto::rtx_window::{Inserted, Meta, RtxWindow, extend_sequence};
 use crate::proto::twcc::TransportFeedbackRecorder;
 use crate::room::catch_up::Place;
+use crate::room::held::Patience;
 use crate::room::peer::Peer;
 use crate::room::relay::{Relay, Relayed, Upstream};
 use crate::room::track::{Kind, TrackSpec};
@@ -40,6 +41,8 @@ pub struct Publication {
     pub relays: Vec<Relay>,
     /// Of a replica: the publication it is fed by.
     pub upstream: Option<Upstream>,
+    /// Whether its packets are worth waiting for.
+    pub patience: Patience,
     /// Players over RTMP get it too.
     pub is_bridged: bool,
     /// A recording does.
@@ -133,6 +136,7 @@ impl Publication {
             viewers: Vec::new(),
             relays: Vec::new(),
             upstream: None,
+            patience: Patience::default(),
             is_bridged: false,
             is_recorded: false,
             feedback: TransportFeedbackRecorder::new(),

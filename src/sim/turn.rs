@@ -262,7 +262,7 @@ impl World {
             seat.transcoders.run(job, &mut done);
         }
         let out = &mut seat.out;
-        seat.report.relays_dropped = out.close_relays();
+        seat.report.relays_dropped += out.close_relays();
         let drains = std::mem::take(&mut out.drains);
         let writes = std::mem::take(&mut out.writes);
         let closes = std::mem::take(&mut out.closes);

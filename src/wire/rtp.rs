@@ -225,6 +225,8 @@ pub fn rtx_original_sequence(payload: &[u8]) -> Option<(u16, &[u8])> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EgressHeader {
     pub marker: bool,
+    /// Padding ends the packet.
+    pub padding: bool,
     /// 0..=127.
     pub payload_type: u8,
     pub sequence: u16,
@@ -265,7 +267,7 @@ pub fn write_header(
     let [t0, t1, t2, t3] = header.timestamp.to_be_bytes();
     let [r0, r1, r2, r3] = header.ssrc.to_be_bytes();
     *fixed = [
-        0x80 | (u8::from(has_block) << 4),
+        0x80 | (u8::from(header.padding) << 5) | (u8::from(has_block) << 4),
         (u8::from(header.marker) << 7) | header.payload_type,
         s0,
         s1,
@@ -327,6 +329,7 @@ mod tests {
 
     const EGRESS: EgressHeader = EgressHeader {
         marker: true,
+        padding: false,
         payload_type: 111,
         sequence: 0xfffe,
         timestamp: 0x8000_0001,

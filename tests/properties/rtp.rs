@@ -34,6 +34,7 @@ pub fn check(data: &[u8]) {
 fn rewrite(data: &[u8], header: &Header) {
     let egress = EgressHeader {
         marker: header.marker,
+        padding: header.padding,
         payload_type: header.payload_type,
         sequence: header.sequence,
         timestamp: header.timestamp,
@@ -56,11 +57,11 @@ fn rewrite(data: &[u8], header: &Header) {
     let packet = &out[..len];
     let again = Header::parse(packet).expect("parses");
     assert_eq!(again.len, len);
-    assert!(!again.padding);
     assert_eq!(
         egress,
         EgressHeader {
             marker: again.marker,
+            padding: again.padding,
             payload_type: again.payload_type,
             sequence: again.sequence,
             timestamp: again.timestamp,

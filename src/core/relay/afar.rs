@@ -138,9 +138,7 @@ impl Core {
             match replica.take_relayed(now, packet, payload) {
                 Ok(_) if packet.is_past => {}
                 Ok(arrived) => {
-                    let hop_us = now.since(packet.meta.arrived).as_us();
-                    self.relaying.note_hop(hop_us);
-                    self.media.forwarding.push(key, arrived);
+                    self.media.forwarding.push(now, key, arrived);
                 }
                 Err(reason) => self.counters.drop(reason),
             }

@@ -117,9 +117,6 @@ pub(super) struct Relaying {
     seats: Map<AfarSeat, Key<Peer>>,
     replicas: Map<Upstream, Key<Publication>>,
     loads: Loads,
-    /// Packets relayed to here in this turn: how long they were on their way,
-    /// and how many.
-    pub hops_us: Vec<(u64, u64)>,
 }
 
 impl Relaying {
@@ -130,15 +127,6 @@ impl Relaying {
             seats: Map::default(),
             replicas: Map::default(),
             loads: Loads::new(cores),
-            hops_us: Vec::new(),
-        }
-    }
-
-    /// A packet was on its way here for so long.
-    fn note_hop(&mut self, hop_us: u64) {
-        match self.hops_us.last_mut() {
-            Some((latest, count)) if *latest == hop_us => *count += 1,
-            _ => self.hops_us.push((hop_us, 1)),
         }
     }
 

@@ -268,7 +268,6 @@ impl Core {
             fanout::relay_clocks(publication, &mut out.relays);
         }
         let (forwarding, counters) = (&mut self.media.forwarding, &mut self.counters);
-        let relays = &mut out.relays;
         seat.ingest.packetise(data, &mut |payload| {
             let packet = Injected {
                 timestamp,
@@ -277,10 +276,7 @@ impl Core {
             };
             counters.media_packets_received += 1;
             match publication.inject(now, Kind::Video, packet, payload.bytes) {
-                Ok(arrived) => {
-                    fanout::relay(publication, arrived, relays, counters);
-                    forwarding.push(published, arrived);
-                }
+                Ok(arrived) => forwarding.push(now, published, arrived),
                 Err(reason) => counters.drop(reason),
             }
         });
@@ -348,10 +344,7 @@ impl Core {
         };
         self.counters.media_packets_received += 1;
         match publication.inject(now, Kind::Audio, packet, data) {
-            Ok(arrived) => {
-                fanout::relay(publication, arrived, &mut out.relays, &mut self.counters);
-                self.media.forwarding.push(published, arrived);
-            }
+            Ok(arrived) => self.media.forwarding.push(now, published, arrived),
             Err(reason) => self.counters.drop(reason),
         }
     }

@@ -273,6 +273,22 @@ pub static KEYS: &[Key] = &[
         get: |config| codec_list(&config.video_codecs),
     },
     Key {
+        name: "media.hold_us",
+        default: "1000",
+        accepts: "0 to 5000",
+        doc: "Microseconds the first packets of a video frame wait at most for its last, to leave in one train; 0: not at all. Sound never waits.",
+        set: |config, text| number(text, 0..=5_000).map(|us| config.media_hold_us = us),
+        get: |config| config.media_hold_us.to_string(),
+    },
+    Key {
+        name: "media.padding",
+        default: "true",
+        accepts: "true or false",
+        doc: "Pad a frame's packets to equal length, so that they leave in one train; costs about 0.1 % of bytes with browsers.",
+        set: |config, text| flag(text).map(|on| config.media_padding = on),
+        get: |config| config.media_padding.to_string(),
+    },
+    Key {
         name: "max_bitrate_kbps",
         default: "0",
         accepts: "0 to 1000000",

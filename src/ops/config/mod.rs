@@ -70,6 +70,8 @@ pub struct Config {
     /// Order of preference, without duplicates, never empty.
     pub video_codecs: Vec<VideoCodecName>,
     /// Cap of what a publisher is told to send, kbit/s; 0: none.
+    pub media_hold_us: u32,
+    pub media_padding: bool,
     pub max_bitrate_kbps: u32,
     pub dtls_max_version: DtlsVersion,
     /// Between two pings of a session; whole milliseconds.
@@ -180,6 +182,8 @@ impl Default for Config {
             spread_above: 0,
             io: IoBackend::Auto,
             video_codecs: Vec::new(),
+            media_hold_us: 0,
+            media_padding: false,
             max_bitrate_kbps: 0,
             dtls_max_version: DtlsVersion::V1_2,
             keep_alive_server_interval: Span::ZERO,

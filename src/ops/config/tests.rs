@@ -86,6 +86,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("spread_above", "0"),
     ("io", "mmsg"),
     ("video_codecs", "vp8"),
+    ("media.hold_us", "0"),
+    ("media.padding", "false"),
     ("max_bitrate_kbps", "1000000"),
     ("dtls.max_version", "1.3"),
     ("keep_alive.server_interval", "100"),

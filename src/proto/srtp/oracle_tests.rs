@@ -74,7 +74,7 @@ fn rtp_sealed_by_the_fan_out_call_opens_there() {
             let mut out = [0xeeu8; 1_500];
             out[..header_len].copy_from_slice(&plain[..header_len]);
             let len = sender
-                .seal_from(5, index, &mut out, header_len, &plain[header_len..])
+                .seal_from(5, index, &mut out, header_len, &plain[header_len..], 0)
                 .unwrap();
             let opened = oracle.decrypt_rtp(&out[..len]).unwrap();
             assert_eq!(&opened[..], &plain[..], "{profile:?} {index}");

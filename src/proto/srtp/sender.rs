@@ -99,8 +99,9 @@ impl<A: Aead> Sender<A> {
         Ok(protected_len)
     }
 
-    /// Copies `payload` behind the header already in `out[..header_len]` and
-    /// encrypts it there; returns the protected length. The call of the
+    /// Copies `payload` behind the header already in `out[..header_len]`, puts
+    /// `padding` bytes behind it (RFC 3550 section 5.1; the header must say so)
+    /// and encrypts it there; returns the protected length. The call of the
     /// fan-out: one per subscriber and packet.
     pub fn seal_from(
         &mut self,
@@ -109,13 +110,19 @@ impl<A: Aead> Sender<A> {
         out: &mut [u8],
         header_len: usize,
         payload: &[u8],
+        padding: u8,
     ) -> Result<usize, ProtectError> {
-        let len = header_len
+        let end = header_len
             .checked_add(payload.len())
             .ok_or(ProtectError::Length)?;
-        out.get_mut(header_len..len)
+        out.get_mut(header_len..end)
             .ok_or(ProtectError::Length)?
             .copy_from_slice(payload);
+        let len = end + usize::from(padding);
+        if let Some((last, zeros)) = out.get_mut(end..len).and_then(<[u8]>::split_last_mut) {
+            zeros.fill(0);
+            *last = padding;
+        }
         self.protect_rtp(ssrc, index, out, header_len, len)
     }
 

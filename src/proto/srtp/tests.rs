@@ -453,14 +453,14 @@ fn a_refused_packet_spends_no_index() {
         assert_eq!(refused, Err(error));
     }
     assert_eq!(
-        sender.seal_from(1, 7, &mut out, 12, &[0; 2]),
+        sender.seal_from(1, 7, &mut out, 12, &[0; 2], 0),
         Err(ProtectError::Length)
     );
     assert_eq!(
-        sender.seal_from(1, 7, &mut out, usize::MAX, &[0; 2]),
+        sender.seal_from(1, 7, &mut out, usize::MAX, &[0; 2], 0),
         Err(ProtectError::Length)
     );
-    assert_eq!(sender.seal_from(1, 7, &mut out, 12, b"x"), Ok(out.len()));
+    assert_eq!(sender.seal_from(1, 7, &mut out, 12, b"x", 0), Ok(out.len()));
     let mut short = vec![0x80, 200, 0, 0, 1, 2, 3];
     assert_eq!(sender.protect_rtcp(&mut short), Err(ProtectError::Length));
 }
