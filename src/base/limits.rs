@@ -157,6 +157,11 @@ pub const VIDEO_WINDOW_UNASKED_PACKETS: usize = RTX_WINDOW_PACKETS_MAX;
 /// longer to send than the next one is away.
 pub const CATCH_UP_AGE_MAX: Span = Span::from_secs(12);
 
+/// Least time between two key frames that viewers' coming costs a publisher: 500
+/// who join together cost it two a second, not 500. Who comes within it begins
+/// with the last one, from the window, as a fresh one could not be had sooner.
+pub const KEYFRAME_FRESH_INTERVAL: Span = Span::from_ms(500);
+
 /// Packets at once, and how often, toward a viewer that starts from what is
 /// kept: about 60 Mbit/s, so that 10 s of 4 Mbit/s are there after two thirds
 /// of a second, and a burst is three trains, less than any socket buffers.

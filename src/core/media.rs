@@ -199,7 +199,7 @@ impl Core {
     /// kept, before one of them does: from there on it has the newest packet.
     fn finish_forwarding(&mut self, now: Time, key: Key<Publication>, out: &mut Outbox) {
         let publication = self.media.publications.get(key);
-        let kept = publication.and_then(|publication| publication.latest_keyframe(now));
+        let kept = publication.and_then(|publication| publication.beginning(now));
         if kept.is_some() && self.media.forwarding.holds(key) {
             let (forwarding, mut way) = self.way(out);
             forwarding.finish(now, &mut way);
