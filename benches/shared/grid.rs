@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ringhall::base::limits::TURN_DATAGRAMS_MAX;
+use ringhall::base::limits::{PEERS_MAX, TURN_DATAGRAMS_MAX};
 use ringhall::base::snapshot::Counters;
 use ringhall::base::time::Span;
 use ringhall::core::trains::Trains;
@@ -14,8 +14,8 @@ use super::hall::{Hall, Nobody};
 use super::samples::Samples;
 use super::stage::{PAYLOAD_BYTES, Stage};
 
-/// Viewers of each of many rooms.
-const ROOM_VIEWERS: usize = 10;
+/// Viewers of each of many rooms, while a core has room for them.
+const ROOM_VIEWERS_MAX: usize = 10;
 /// Packets forwarded in one measured round, about.
 const ROUND_PACKETS: usize = 32_000;
 /// Guests that come in at once.
@@ -33,7 +33,7 @@ impl Grid {
     pub fn sizes(self) -> &'static [usize] {
         match self {
             Grid::Viewers => &[20, 50, 200, 500, 1_000, 2_000],
-            Grid::Rooms => &[1, 10, 100, 1_000],
+            Grid::Rooms => &[1, 10, 100, 1_000, 5_000],
         }
     }
 
@@ -64,9 +64,13 @@ impl Grid {
             let core = of_base(|cell| &cell.core_ns, cell);
             let kernel = of_base(|cell| &cell.kernel_ns, cell);
             worst = worst.max(if kernel.is_nan() { core } else { kernel });
+            let size = match (self, cell.viewers / cell.size) {
+                (Grid::Rooms, few @ 1..ROOM_VIEWERS_MAX) => format!("{} (to {few})", cell.size),
+                _ => cell.size.to_string(),
+            };
             println!(
-                "| {} | {} | {core:.2} | {} | {kernel:.2} |",
-                cell.size, cell.core_ns, cell.kernel_ns
+                "| {size} | {} | {core:.2} | {} | {kernel:.2} |",
+                cell.core_ns, cell.kernel_ns
             );
         }
         if !worst.is_nan() {
@@ -79,6 +83,8 @@ impl Grid {
 pub struct Cell {
     pub grid: Grid,
     pub size: usize,
+    /// Of all rooms.
+    viewers: usize,
     pub k: usize,
     hall: Hall<Nobody>,
     /// Publishers' numbers.
@@ -95,7 +101,7 @@ impl Cell {
     pub fn open(grid: Grid, size: usize, k: usize) -> Result<Self, Box<dyn Error>> {
         let (rooms, viewers) = match grid {
             Grid::Viewers => (1, size),
-            Grid::Rooms => (size, ROOM_VIEWERS),
+            Grid::Rooms => (size, ROOM_VIEWERS_MAX.min(PEERS_MAX as usize / size - 1)),
         };
         let mut hall = Hall::new(Nobody)?;
         let mut stages = Vec::new();
@@ -118,6 +124,7 @@ impl Cell {
         let mut cell = Cell {
             grid,
             size,
+            viewers: rooms * viewers,
             k,
             hall,
             stages,
@@ -206,20 +213,13 @@ impl Cell {
         }
     }
 
-    fn viewers(&self) -> usize {
-        match self.grid {
-            Grid::Viewers => self.size,
-            Grid::Rooms => self.size * ROOM_VIEWERS,
-        }
-    }
-
     fn frames(&self) -> usize {
-        ROUND_PACKETS.div_ceil(self.viewers() * self.k)
+        ROUND_PACKETS.div_ceil(self.viewers * self.k)
     }
 
     /// Packets forwarded in a round.
     pub fn packets(&self) -> usize {
-        self.frames() * self.viewers() * self.k
+        self.frames() * self.viewers * self.k
     }
 
     /// Whether one round is enough to warm up several times over.
