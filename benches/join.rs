@@ -50,6 +50,8 @@ struct Watched {
     began: u64,
     by: BTreeMap<About, u64>,
     turn_ns: u64,
+    /// The latest turn's, and all.
+    turn_us: u64,
     turns_us: Samples,
 }
 
@@ -66,6 +68,7 @@ impl Watch for Watched {
 
     fn turn(&mut self) {
         let ns = std::mem::take(&mut self.turn_ns);
+        self.turn_us = ns / 1_000;
         self.turns_us.add(ns as f64 / 1e3);
     }
 }
@@ -149,8 +152,7 @@ fn storm(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
         }
         hall.hand_in();
         hall.turn()?;
-        let us = hall.watch.turns_us.last() as u64;
-        hall.now = hall.now + Span::from_us(us.max(1));
+        hall.now = hall.now + Span::from_us(hall.watch.turn_us.max(1));
         if is_frame {
             waited_us.add(hall.now.since(due).as_us() as f64);
             due = due + FRAME_INTERVAL;

@@ -22,8 +22,8 @@ use ringhall::wire::demux;
 
 use super::guest::{Guest, Part};
 
-/// Sessions are not pinged.
-const NEVER: Span = Span::from_secs(1 << 20);
+/// Guests do not answer pings; a hall stands for less.
+const PING_INTERVAL: Span = Span::from_secs(600);
 /// Guests have addresses from here on, all with this port.
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([127, 1, 0, 0]);
 const PORT: u16 = 40_000;
@@ -216,13 +216,17 @@ impl<W: Watch> Hall<W> {
             }
         });
         self.taken = taken;
-        self.out.events.clear();
-        self.out.renders.clear();
-        for (connection, bytes) in self.out.writes.drain(..) {
+        for (connection, bytes) in &self.out.writes {
             if let Some(guest) = self.guests.get_mut(&(connection.0 as usize)) {
-                guest.hear(connection, &bytes)?;
+                guest.hear(*connection, bytes)?;
             }
         }
+        // What the core made is given back under the eyes of who watches it.
+        self.call(About::Signalling, |_, out| {
+            out.writes = Vec::new();
+            out.events = Vec::new();
+            out.renders = Vec::new();
+        });
         if let Some(connection) = self.out.closes.pop() {
             return Err(format!("the core closed {connection:?}").into());
         }
@@ -298,7 +302,7 @@ fn setup(identity: Identity) -> Setup {
             ..Rules::default()
         },
         keep_alive: KeepAlive {
-            interval: NEVER,
+            interval: PING_INTERVAL,
             probes: 1,
         },
         unix_us_at_zero: 0,

@@ -11,11 +11,6 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// The latest; NaN without samples.
-    pub fn last(&self) -> f64 {
-        self.0.last().copied().unwrap_or(f64::NAN)
-    }
-
     /// The value below which `share` of the samples lie; NaN without samples.
     pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -89,6 +89,10 @@ pub struct Core {
     pub(super) turn_at: Time,
 }
 
+/// Timers of one turn that memory is kept for; a crowd that came at once is
+/// woken at once.
+const FIRED_KEPT: usize = 1_024;
+
 /// Who wants to be woken. A timer is obeyed only if its owner still waits for
 /// exactly this time.
 #[derive(Clone, Copy, Debug)]
@@ -332,6 +336,7 @@ impl Machine for Core {
             let (fired, woken) = &mut self.fired;
             let Some(timer) = fired.get(*woken).copied() else {
                 fired.clear();
+                fired.shrink_to(FIRED_KEPT);
                 *woken = 0;
                 break;
             };

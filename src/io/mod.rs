@@ -69,7 +69,7 @@ mod driver;
 pub mod launch;
 pub mod merge;
 mod office;
-mod post;
+pub mod post;
 mod probe;
 pub mod records;
 pub mod render;
