@@ -1,6 +1,6 @@
 //! [`Core`] itself: its parts, and how inputs, timers and mail reach them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::hash::{Map, keyed_hash};
@@ -67,7 +67,8 @@ pub struct Core {
     pub(super) open_connections: OpenConnections,
     /// Microseconds since 1970, and when that was.
     wall_clock: (Time, u64),
-    pub(super) rooms: Map<String, Room>,
+    /// By name, in the order in which they are told of.
+    pub(super) rooms: BTreeMap<String, Room>,
     pub(super) whip: whip::Sessions,
     pub(super) seats: rtmp::Seats,
     pub(super) recordings: record::Recordings,
@@ -117,7 +118,7 @@ impl Core {
             rates: Rates::new(&setup.rules.rates),
             open_connections: OpenConnections::default(),
             wall_clock: (Time::ZERO, setup.unix_us_at_zero),
-            rooms: Map::default(),
+            rooms: BTreeMap::new(),
             whip: whip::Sessions::default(),
             seats: rtmp::Seats::new(),
             recordings: record::Recordings::new(),
@@ -264,9 +265,8 @@ impl Core {
             Mail::RtmpMedia(media) => self.rtmp_media(now, media, out),
             Mail::RtmpWantsKey(feed) => self.rtmp_wants_key(now, feed),
             Mail::RtmpTag { feed, tag } => self.play_tag(now, feed, &tag, out),
-            Mail::SnapshotRequest { ticket } => {
-                let snapshot = Box::new(self.snapshot(out));
-                self.post(from, Mail::Snapshot { ticket, snapshot }, out);
+            Mail::SnapshotRequest { ticket, with_rooms } => {
+                self.begin_snapshot(from, ticket, with_rooms, out);
             }
             Mail::Snapshot { ticket, snapshot } => self.collect(ticket, *snapshot, out),
         }
@@ -345,14 +345,16 @@ impl Machine for Core {
             self.drain_local(now, out);
         }
         self.proceed_handshakes(now, out);
+        self.proceed_snapshots(out);
         self.drain_local(now, out);
         false
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        // Media had its turn: more handshakes wait.
-        let handshakes = (self.media.handshakes.len() > 0).then_some(self.turn_at);
-        handshakes.or_else(|| self.wheel.next_due())
+        // Media had its turn: what waits for more of them goes on at once.
+        let waits = self.media.handshakes.len() > 0 || self.pending.is_taking();
+        let at_once = waits.then_some(self.turn_at);
+        at_once.or_else(|| self.wheel.next_due())
     }
 
     fn end_turn(&mut self, report: &TurnReport) {
@@ -363,6 +365,7 @@ impl Machine for Core {
         self.counters.trains_sent += u64::from(report.trains);
         self.turn_us.record(turn_us);
         self.media.handshakes.end_turn();
+        self.pending.end_turn();
         if self.media_in_turn > 0 {
             self.forward_us.record_many(turn_us, self.media_in_turn);
             self.media_in_turn = 0;

@@ -105,8 +105,8 @@ pub enum Mail {
     RtmpTag { feed: rtmp::FeedRef, tag: Tag },
     /// A player of the receiving core's feed waits for a key frame.
     RtmpWantsKey(rtmp::FeedRef),
-    /// Somebody asked for everybody's state.
-    SnapshotRequest { ticket: u64 },
+    /// Somebody asked for everybody's state, with every room's or without.
+    SnapshotRequest { ticket: u64, with_rooms: bool },
     Snapshot {
         ticket: u64,
         snapshot: Box<ServerSnapshot>,

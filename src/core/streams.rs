@@ -271,6 +271,7 @@ impl Core {
         let subscription = Subscription::new(now, publication, stream_name, audio, video, cname);
         let role = Role::Viewer(Box::new(subscription));
         let (peer, sdp) = self.open_peer(now, &asked, role, &negotiated, senders)?;
+        self.media.viewers += 1;
         if let Some(publication) = self.media.publications.get_mut(publication) {
             publication.viewers.push(peer);
         }
