@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench demux`
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;

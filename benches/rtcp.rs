@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench rtcp`
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use std::hint::black_box;
 use std::process::ExitCode;
 

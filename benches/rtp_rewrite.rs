@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench rtp_rewrite`
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use std::hint::black_box;
 use std::process::ExitCode;
 

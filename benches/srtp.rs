@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench srtp`
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use std::process::ExitCode;
 
 use ringhall::proto::srtp::{Profile, Receiver, Sender};

@@ -134,15 +134,13 @@ impl Core {
         };
         for stream in room.roster.streams_after(inventory.after()).take(items) {
             (count, last) = (count + 1, Some(&stream.media_session_id));
-            if stream.is_player() {
-                self.add_stream_snapshot(stream, &mut players);
-                continue;
-            }
             // In the order of their logins, as the room has them.
             let participants = &mut copy.participants;
             let found = participants.binary_search_by(|p| p.login.cmp(&stream.login));
-            if let Some(participant) = found.ok().and_then(|at| participants.get_mut(at)) {
-                self.add_stream_snapshot(stream, participant);
+            match found.ok().and_then(|at| participants.get_mut(at)) {
+                Some(participant) => self.add_stream_snapshot(stream, participant),
+                None if stream.is_player() => self.add_stream_snapshot(stream, &mut players),
+                None => {}
             }
         }
         copy.players = players.plays;
