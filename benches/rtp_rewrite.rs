@@ -23,7 +23,7 @@ const PAYLOAD: [u8; 1_188] = [0x5a; 1_188];
 
 fn header(sequence: u16, timestamp: u32) -> EgressHeader {
     EgressHeader {
-        marker: sequence % 8 == 0,
+        marker: sequence.is_multiple_of(8),
         payload_type: 96,
         sequence,
         timestamp,
