@@ -86,7 +86,7 @@ impl Meter {
 }
 
 /// CPU time of this thread so far, in and outside the kernel.
-fn thread_ns() -> u64 {
+pub fn thread_ns() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -22,6 +22,8 @@ use crate::wire::{demux, rtp, stun};
 pub(super) struct Media {
     pub peers: Slab<Peer>,
     pub publications: Slab<Publication>,
+    /// Peers that are viewers.
+    pub viewers: usize,
     /// Validated paths to peers.
     paths: Map<Path, Key<Peer>>,
     /// The path last looked up: datagrams of one peer come in runs.
@@ -39,6 +41,7 @@ impl Media {
         Media {
             peers: Slab::new(PEERS_MAX),
             publications: Slab::new(PEERS_MAX),
+            viewers: 0,
             paths: Map::default(),
             latest: None,
             forwarding: Forwarding::new(padding, hold),
@@ -398,6 +401,7 @@ impl Core {
                 self.media.publications.remove(*publication);
             }
             Role::Viewer(subscription) => {
+                self.media.viewers = self.media.viewers.saturating_sub(1);
                 if let Some(publication) = self.media.publications.get_mut(subscription.publication)
                 {
                     fanout::remove_viewer(publication, key);
