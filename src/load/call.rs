@@ -52,7 +52,9 @@ impl Call {
         let (is_slow, ssrcs, secret) = crowd.draw(publishes);
         Ok(Call {
             socket,
-            peer: Peer::new(&crowd.identity, crowd.is_lite(), secret),
+            // Whoever offers is in charge of the checks (RFC 8445 section 6.1.1);
+            // Janus offers to viewers.
+            peer: Peer::new(&crowd.identity, publishes || !crowd.server_checks(), secret),
             ssrcs,
             began,
             is_slow,
@@ -60,13 +62,15 @@ impl Call {
     }
 
     pub fn local<'a>(&'a self, crowd: &Crowd) -> Local<'a> {
-        let is_lite = crowd.is_lite();
         Local {
             ufrag: &self.peer.ufrag,
             password: &self.peer.password,
             fingerprint: self.peer.fingerprint(),
-            is_lite,
-            candidate: self.socket.local_addr().ok().filter(|_| is_lite),
+            candidate: self
+                .socket
+                .local_addr()
+                .ok()
+                .filter(|_| crowd.server_checks()),
             ssrcs: self.ssrcs,
             has_sound: crowd.plan.sound,
             video: crowd.plan.video,

@@ -1,6 +1,6 @@
-//! A peer connection of the generator's: as a browser's toward servers that are
-//! ICE-lite, and as a lite agent itself toward servers that check; the client's
-//! end of DTLS; SRTP both ways. Opens no socket.
+//! A peer connection of the generator's: checks and nominates as a browser that
+//! offers, or answers a server's checks; either end of DTLS; SRTP both ways.
+//! Opens no socket.
 
 use std::net::SocketAddr;
 
@@ -41,8 +41,8 @@ pub struct Peer {
     pub password: String,
     identity: Identity,
     remote: Option<Remote>,
-    /// It only answers checks.
-    is_lite: bool,
+    /// It checks, and nominates; otherwise it only answers.
+    checks: bool,
     secret: Secret,
     dtls: Option<Dtls>,
     sender: Option<srtp::Sender>,
@@ -56,13 +56,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(identity: &Identity, is_lite: bool, mut secret: Secret) -> Self {
+    pub fn new(identity: &Identity, checks: bool, mut secret: Secret) -> Self {
         Peer {
             ufrag: secret.ice_chars(8),
             password: secret.ice_chars(24),
             identity: identity.clone(),
             remote: None,
-            is_lite,
+            checks,
             secret,
             dtls: None,
             sender: None,
@@ -83,8 +83,12 @@ impl Peer {
     /// The other side's description is known: it begins.
     pub fn begin(&mut self, now: Time, remote: Remote) {
         self.path = Some(remote.candidate);
+        if remote.opens_dtls {
+            let expected = vec![remote.fingerprint];
+            self.dtls = Some(Dtls::server(&self.identity, now, expected));
+        }
         self.remote = Some(remote);
-        if !self.is_lite {
+        if self.checks {
             self.check_due = Some(now);
         }
     }
@@ -189,7 +193,7 @@ impl Peer {
             };
             self.outbox
                 .extend(stun::success(&request, from, &self.password));
-            if self.is_lite {
+            if !self.checks {
                 self.path = Some(from);
                 self.path_is_good(now);
             }
@@ -206,6 +210,9 @@ impl Peer {
         };
         self.stage = Stage::Checked;
         self.check_due = self.check_due.map(|_| now + CONSENT_INTERVAL);
+        if remote.opens_dtls {
+            return;
+        }
         let mut dtls = Dtls::client(&self.identity, now, vec![remote.fingerprint]);
         if dtls.handle_deadline(now).is_err() {
             self.stage = Stage::Ended;
@@ -223,9 +230,15 @@ impl Peer {
             Ok(Some(established)) => {
                 let profile = established.profile;
                 let keys = srtp::split_keying_material(profile, &established.keying_material);
+                let opens = self.remote.as_ref().is_some_and(|remote| remote.opens_dtls);
                 if let Some((client, server)) = keys {
-                    self.sender = srtp::Sender::new(profile, client.key(), client.salt());
-                    self.receiver = srtp::Receiver::new(profile, server.key(), server.salt());
+                    let (ours, theirs) = if opens {
+                        (server, client)
+                    } else {
+                        (client, server)
+                    };
+                    self.sender = srtp::Sender::new(profile, ours.key(), ours.salt());
+                    self.receiver = srtp::Receiver::new(profile, theirs.key(), theirs.salt());
                     self.profile = Some(profile);
                     self.stage = Stage::Secured;
                 }

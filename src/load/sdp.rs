@@ -23,7 +23,6 @@ pub struct Local<'a> {
     pub ufrag: &'a str,
     pub password: &'a str,
     pub fingerprint: [u8; 32],
-    pub is_lite: bool,
     /// Where it is reached, for servers that check.
     pub candidate: Option<SocketAddr>,
     /// Of a publisher.
@@ -75,9 +74,6 @@ fn description(local: &Local<'_>, sections: &[Section], setup: &str) -> String {
          a=group:BUNDLE {}\r\na=msid-semantic: WMS *\r\n",
         mids.join(" ")
     );
-    if local.is_lite {
-        text.push_str("a=ice-lite\r\n");
-    }
     for section in sections {
         write_section(&mut text, local, section, setup);
     }
@@ -177,6 +173,8 @@ pub struct Remote {
     pub password: String,
     pub fingerprint: [u8; 32],
     pub candidate: SocketAddr,
+    /// It opens the DTLS handshake.
+    pub opens_dtls: bool,
     pub sections: Vec<Section>,
 }
 
@@ -193,6 +191,7 @@ impl Remote {
             password: value("a=ice-pwd:")?.to_string(),
             fingerprint: fingerprint(value("a=fingerprint:sha-256 ")?)?,
             candidate: sdp.lines().find_map(candidate)?,
+            opens_dtls: value("a=setup:") == Some("active"),
             sections: sections.filter_map(section).collect(),
         })
     }
@@ -252,7 +251,6 @@ mod tests {
             ufrag: "abcdefgh",
             password: "0123456789012345678901",
             fingerprint: [0xa7; 32],
-            is_lite: true,
             candidate: Some(([192, 0, 2, 7], 4_000).into()),
             ssrcs,
             has_sound: true,

@@ -27,6 +27,8 @@ use crate::proto::dtls::{Identity, MaxVersion};
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// At the end, for everybody to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A join that is not through by then has failed.
 pub const JOIN_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -67,9 +69,8 @@ impl Crowd {
         Time::from_us(monotonic_us())
     }
 
-    /// Whether this side only answers connectivity checks: a server that checks
-    /// is then in charge, whoever offered.
-    pub fn is_lite(&self) -> bool {
+    /// Whether the server checks connectivity, too, and must know where to.
+    pub fn server_checks(&self) -> bool {
         self.plan.dialect == Dialect::Janus
     }
 
@@ -178,8 +179,17 @@ async fn play(crowd: Rc<Crowd>, number: u64) -> std::io::Result<()> {
     }
     // Whoever is gone does not hear it.
     let _ = stop.send(true);
-    for task in tasks {
-        let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
+    let all = async {
+        for task in &mut tasks {
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        let left = tasks.iter().filter(|task| !task.is_finished()).count();
+        crowd.fail(
+            "end",
+            format!("{left} participants were still on their way"),
+        );
     }
     Ok(())
 }
