@@ -50,6 +50,9 @@ enum Heard {
 /// Runs it all; whether joins worked and every threshold was kept.
 pub fn run(mut plan: Plan, wishes: &Wishes) -> Result<bool, Box<dyn Error>> {
     Url::parse(&plan.url)?;
+    // What cannot be seen is told before anybody comes.
+    server_usage(wishes)?;
+    metrics(wishes)?;
     plan.start_us = monotonic_us() + HEAD_START_US;
     let (told, heard) = channel();
     let mut workers = Vec::new();

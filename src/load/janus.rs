@@ -113,7 +113,8 @@ impl Handle {
                 }
                 heard = self.socket.hear() => {
                     let heard: Value = serde_json::from_str(&heard?).map_err(io::Error::other)?;
-                    if heard["janus"] == "hangup" {
+                    // At the end the call itself may have hung up.
+                    if heard["janus"] == "hangup" && !*stop.borrow() {
                         return Err(refused("hangup", &heard["reason"]));
                     }
                 }

@@ -1,0 +1,502 @@
+//! The server beside Janus, in one run, with one generator: CPU for each packet
+//! delivered, and how late packets are. `ringhall loadtest` sends the same real
+//! pictures and sound to both, in turn, inside a network namespace of its own.
+//!
+//! `cargo bench --bench compare`; needs root, Linux and Debian's `janus`.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::samples::Samples;
+use shared::verdict::Verdict;
+
+mod shared {
+    pub mod samples;
+    pub mod verdict;
+}
+
+const NAMESPACE: &str = "ringhall-compare";
+const ADDRESS: &str = "10.99.0.1";
+const JANUS_PORT: u16 = 8_188;
+const OWN_PORT: u16 = 8_080;
+const USAGE: &str = "options, behind `--`:
+  --rounds N     of each scenario [default: 3]
+  --seconds N    that count in a round [default: 8]
+  --only NAME    burst, even, audio or meeting";
+
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    arguments: &'static [&'static str],
+    /// At most so much of Janus's CPU for each packet.
+    goal: f64,
+    /// The mean train must be as long as this.
+    train_min: f64,
+}
+
+const SCENARIOS: [Scenario; 4] = [
+    Scenario {
+        name: "burst",
+        about: "1 publisher of 2.5 Mbit/s in frame bursts, 50 viewers",
+        arguments: &["--viewers", "50", "--audio", "none"],
+        goal: 1.0 / 8.0,
+        train_min: 6.0,
+    },
+    Scenario {
+        name: "even",
+        about: "the same, evenly paced",
+        arguments: &["--viewers", "50", "--audio", "none", "--pacing", "even"],
+        goal: 1.0 / 5.0,
+        train_min: 0.0,
+    },
+    Scenario {
+        name: "audio",
+        about: "1 publisher of 50 packets a second of 120 bytes, 50 viewers",
+        arguments: &["--viewers", "50", "--video", "none"],
+        goal: 1.0 / 6.0,
+        train_min: 0.0,
+    },
+    Scenario {
+        name: "meeting",
+        about: "10 who publish 300 kbit/s and sound, and play each other",
+        arguments: &["--meeting", "10", "--bitrate-kbps", "300"],
+        goal: 1.0 / 6.0,
+        train_min: 0.0,
+    },
+];
+
+struct Options {
+    rounds: usize,
+    seconds: u64,
+    only: Option<String>,
+    /// `cargo test` runs benches, too: once, to see that they work.
+    is_test: bool,
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    let mut options = Options {
+        rounds: 3,
+        seconds: 8,
+        only: None,
+        is_test: true,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => options.is_test = false,
+            "--rounds" => options.rounds = value()?.parse()?,
+            "--seconds" => options.seconds = value()?.parse()?,
+            "--only" => options.only = Some(value()?),
+            _ => return Err(format!("unknown argument {argument}\n{USAGE}").into()),
+        }
+    }
+    if options.is_test {
+        (options.rounds, options.seconds) = (1, 1);
+        options.only = Some("audio".into());
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, Box<dyn Error>> {
+    let options = options()?;
+    if options.is_test && which("janus").is_none() {
+        println!("compare: janus is not installed here, and there is nothing to compare with");
+        return Ok(true);
+    }
+    let lab = Lab::new()?;
+    let mut verdict = Verdict::default();
+    for scenario in &SCENARIOS {
+        if options
+            .only
+            .as_deref()
+            .is_none_or(|only| only == scenario.name)
+        {
+            play(&lab, scenario, &options, &mut verdict)?;
+        }
+    }
+    Ok(verdict.print())
+}
+
+fn play(
+    lab: &Lab,
+    scenario: &Scenario,
+    options: &Options,
+    verdict: &mut Verdict,
+) -> Result<(), Box<dyn Error>> {
+    println!("\n{}: {}\n", scenario.name, scenario.about);
+    println!(
+        "| server | us of CPU per packet | of a CPU | delivered % | one way p50, p99 ms | p99 less the generator's own | train | MiB | SRTP |"
+    );
+    println!("|---|---|---:|---:|---|---:|---:|---:|---|");
+    let mut rows = [Row::default(), Row::default()];
+    for round in 0..options.rounds {
+        // A B, then B A: neither always has the warmer machine.
+        let mut order = [Peer::Ringhall, Peer::Janus];
+        order.rotate_left(round % 2);
+        for peer in order {
+            let report = lab.measure(peer, scenario, options.seconds)?;
+            let row = &mut rows[peer as usize];
+            row.add(&report);
+            check(peer, scenario, &report, options, verdict);
+        }
+    }
+    let [own, janus] = &rows;
+    own.print("ringhall");
+    janus.print("janus");
+    let ratio = own.cpu_us.over(&janus.cpu_us).median();
+    let late = own.net_p99_ms.median() / janus.net_p99_ms.median();
+    let word = |holds| if holds { "met" } else { "MISSED" };
+    println!(
+        "\nCPU for each packet: {ratio:.3} of Janus's, goal {:.3}: {}; p99 of the delay: {late:.2}, goal 0.50: {}",
+        scenario.goal,
+        word(ratio <= scenario.goal),
+        word(late <= 0.5)
+    );
+    if scenario.train_min > 0.0 {
+        let train = own.train.median();
+        println!(
+            "mean train {train:.1}, goal {:.0}: {}",
+            scenario.train_min,
+            word(train >= scenario.train_min)
+        );
+    }
+    Ok(())
+}
+
+/// What must hold of any run, however fast.
+fn check(
+    peer: Peer,
+    scenario: &Scenario,
+    report: &Value,
+    options: &Options,
+    verdict: &mut Verdict,
+) {
+    let figures = &report["figures"];
+    let failed = figures["joins_failed"].as_u64();
+    verdict.check(failed == Some(0), || {
+        format!(
+            "{} {}: joins failed: {}",
+            peer.name(),
+            scenario.name,
+            report["failures"]
+        )
+    });
+    if peer == Peer::Ringhall && !options.is_test {
+        let delivered = figures["delivered"].as_f64().unwrap_or(0.0);
+        verdict.check(delivered >= 99.9, || {
+            format!("{}: {delivered} % delivered", scenario.name)
+        });
+        let drops = &report["metrics"]["drops"];
+        let harmless = ["dtls_unvalidated", "no_subscriber", "before_start"];
+        let mut found = drops.as_object().into_iter().flatten();
+        let harmful = found.find(|(reason, _)| !harmless.contains(&reason.as_str()));
+        verdict.check(harmful.is_none(), || {
+            format!("{}: dropped {drops}", scenario.name)
+        });
+        let forward = report["metrics"]["forward_p99_ms"].as_f64();
+        println!("   (the server's own receive to send, p99: at most {forward:?} ms)");
+    }
+    for doubt in report["doubts"].as_array().into_iter().flatten() {
+        println!("   {} {}: {doubt}", peer.name(), scenario.name);
+    }
+}
+
+#[derive(Default)]
+struct Row {
+    cpu_us: Samples,
+    cpu: Samples,
+    delivered: Samples,
+    p50_ms: Samples,
+    p99_ms: Samples,
+    net_p99_ms: Samples,
+    train: Samples,
+    rss_mib: Samples,
+    profiles: String,
+}
+
+impl Row {
+    fn add(&mut self, report: &Value) {
+        let figures = &report["figures"];
+        let figure = |name: &str| figures[name].as_f64().unwrap_or(f64::NAN);
+        self.cpu_us.add(figure("server_cpu_us_per_packet"));
+        self.cpu.add(figure("server_cpu") * 100.0);
+        self.delivered.add(figure("delivered"));
+        self.p50_ms.add(figure("latency_p50_ms"));
+        self.p99_ms.add(figure("latency_p99_ms"));
+        self.net_p99_ms.add(figure("latency_net_p99_ms"));
+        // Of Janus only what its viewers saw is known: packets read at once.
+        let own = report["metrics"]["train_mean"].as_f64();
+        self.train.add(own.unwrap_or(1.0));
+        self.rss_mib.add(figure("server_rss_mib"));
+        let profiles = report["profiles"].as_object().into_iter().flatten();
+        self.profiles = profiles
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
+    }
+
+    fn print(&self, name: &str) {
+        println!(
+            "| {name} | {:.2} | {:.1} % | {:.2} | {:.2}, {:.2} | {:.2} | {:.1} | {:.0} | {} |",
+            self.cpu_us,
+            self.cpu.median(),
+            self.delivered.median(),
+            self.p50_ms.median(),
+            self.p99_ms.median(),
+            self.net_p99_ms.median(),
+            self.train.median(),
+            self.rss_mib.median(),
+            self.profiles
+        );
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Ringhall,
+    Janus,
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Peer::Ringhall => "ringhall",
+            Peer::Janus => "janus",
+        }
+    }
+}
+
+/// A namespace with one address beside the loopback's, which Janus refuses, and
+/// both servers in it.
+struct Lab {
+    folder: PathBuf,
+    servers: Vec<Child>,
+}
+
+fn which(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    let mut found = std::env::split_paths(&paths).map(|folder| folder.join(program));
+    found.find(|path| path.is_file())
+}
+
+fn ip(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    let done = Command::new("ip").args(arguments).output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            Err(format!("ip {}: {said}", arguments.join(" ")).into())
+        }
+    }
+}
+
+fn inside(program: &Path) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", NAMESPACE]).arg(program);
+    command
+}
+
+impl Lab {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let janus = which("janus")
+            .ok_or("janus is not installed: apt-get install --no-install-recommends janus")?;
+        // Of a run that was cut short.
+        let _ = ip(&["netns", "del", NAMESPACE]);
+        ip(&["netns", "add", NAMESPACE])
+            .map_err(|error| format!("a namespace needs root: {error}"))?;
+        let mut lab = Lab {
+            folder: std::env::temp_dir().join(format!("{NAMESPACE}-{}", std::process::id())),
+            servers: Vec::new(),
+        };
+        ip(&["-n", NAMESPACE, "link", "set", "lo", "up"])?;
+        ip(&[
+            "-n", NAMESPACE, "link", "add", "va", "type", "veth", "peer", "name", "vb",
+        ])?;
+        ip(&[
+            "-n",
+            NAMESPACE,
+            "addr",
+            "add",
+            &format!("{ADDRESS}/24"),
+            "dev",
+            "va",
+        ])?;
+        for end in ["va", "vb"] {
+            ip(&["-n", NAMESPACE, "link", "set", end, "up"])?;
+        }
+        fs::create_dir_all(&lab.folder)?;
+        lab.start_janus(&janus)?;
+        lab.start_own()?;
+        std::thread::sleep(Duration::from_secs(3));
+        for (server, name) in lab.servers.iter_mut().zip(["janus", "ringhall"]) {
+            if let Some(status) = server.try_wait()? {
+                return Err(format!("{name} ended: {status}").into());
+            }
+        }
+        Ok(lab)
+    }
+
+    fn start_janus(&mut self, janus: &Path) -> Result<(), Box<dyn Error>> {
+        let folder = self.folder.display();
+        let plugins = library_folder("libjanus_videoroom.so")?;
+        let transports = library_folder("libjanus_websockets.so")?;
+        let only = |folder: &str, kept: &str| -> Result<String, Box<dyn Error>> {
+            let mut others = Vec::new();
+            for entry in fs::read_dir(folder)?.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.ends_with(".so") && name != kept {
+                    others.push(name);
+                }
+            }
+            Ok(others.join(","))
+        };
+        let general = format!(
+            "general: {{ configs_folder = \"{folder}\"; plugins_folder = \"{plugins}\"; \
+             transports_folder = \"{transports}\"; debug_level = 1; event_loops = 2 }}\n\
+             media: {{ ipv6 = false }}\nnat: {{ ice_enforce_list = \"{ADDRESS}\" }}\n\
+             plugins: {{ disable = \"{}\" }}\ntransports: {{ disable = \"{}\" }}\n",
+            only(&plugins, "libjanus_videoroom.so")?,
+            only(&transports, "libjanus_websockets.so")?
+        );
+        fs::write(self.folder.join("janus.jcfg"), general)?;
+        let sockets = format!(
+            "general: {{ json = \"compact\"; ws = true; ws_port = {JANUS_PORT}; ws_ip = \"{ADDRESS}\"; wss = false }}\n"
+        );
+        fs::write(self.folder.join("janus.transport.websockets.jcfg"), sockets)?;
+        let mut command = inside(janus);
+        command.arg("-F").arg(&self.folder);
+        command.arg("-C").arg(self.folder.join("janus.jcfg"));
+        self.servers.push(quietly(command).spawn()?);
+        Ok(())
+    }
+
+    fn start_own(&mut self) -> Result<(), Box<dyn Error>> {
+        let mut command = inside(Path::new(env!("CARGO_BIN_EXE_ringhall")));
+        command.arg("serve").current_dir(&self.folder);
+        for setting in [
+            format!("ws.port={OWN_PORT}"),
+            "wss.port=off".into(),
+            "rtmp.port=off".into(),
+            "cores=1".into(),
+            format!("ip={ADDRESS}"),
+        ] {
+            command.args(["--set", &setting]);
+        }
+        self.servers.push(quietly(command).spawn()?);
+        Ok(())
+    }
+
+    /// One run of the generator against one of the two; its report.
+    fn measure(
+        &self,
+        peer: Peer,
+        scenario: &Scenario,
+        seconds: u64,
+    ) -> Result<Value, Box<dyn Error>> {
+        let file = self.folder.join("report.json");
+        let (server, url, dialect) = match peer {
+            Peer::Janus => (
+                &self.servers[0],
+                format!("ws://{ADDRESS}:{JANUS_PORT}"),
+                "janus",
+            ),
+            Peer::Ringhall => (
+                &self.servers[1],
+                format!("ws://{ADDRESS}:{OWN_PORT}"),
+                "official",
+            ),
+        };
+        let mut command = inside(Path::new(env!("CARGO_BIN_EXE_ringhall")));
+        command.args(["loadtest", "--quiet", "--video", "vp8", "--warm-up", "2"]);
+        command.args(["--url", &url, "--dialect", dialect]);
+        command.args(["--duration", &seconds.to_string()]);
+        command.args(["--pid", &server.id().to_string()]);
+        command.arg("--json").arg(&file);
+        if peer == Peer::Ringhall {
+            command.args([
+                "--metrics-url",
+                &format!("http://127.0.0.1:{OWN_PORT}/metrics"),
+            ]);
+        }
+        let mut arguments = scenario.arguments.to_vec();
+        if let Some(at) = arguments.iter().position(|argument| *argument == "--video") {
+            // The scenario's own comes instead.
+            command = replace_video(command, arguments[at + 1]);
+            arguments.drain(at..at + 2);
+        }
+        let done = command.args(arguments).output()?;
+        let text = fs::read_to_string(&file).map_err(|_| {
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            format!("the generator made no report: {said}")
+        })?;
+        fs::remove_file(&file)?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// The same command with another `--video`.
+fn replace_video(command: Command, video: &str) -> Command {
+    let mut arguments: Vec<_> = command
+        .get_args()
+        .map(|argument| argument.to_os_string())
+        .collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--video")
+        && let Some(value) = arguments.get_mut(at + 1)
+    {
+        *value = video.into();
+    }
+    let mut replaced = Command::new(command.get_program());
+    replaced.args(arguments);
+    replaced
+}
+
+fn quietly(mut command: Command) -> Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Where Debian has a library of Janus.
+fn library_folder(library: &str) -> Result<String, Box<dyn Error>> {
+    for machine in fs::read_dir("/usr/lib")?.flatten() {
+        for folder in ["janus/plugins", "janus/transports"] {
+            let folder = machine.path().join(folder);
+            if folder.join(library).is_file() {
+                return Ok(folder.display().to_string());
+            }
+        }
+    }
+    Err(format!("{library} is nowhere").into())
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            // Those that ended already need no end.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        let _ = ip(&["netns", "del", NAMESPACE]);
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
