@@ -218,6 +218,11 @@ pub struct Way<'a> {
     pub counters: &'a mut Counters,
 }
 
+/// What the orientation adds to a packet's header where nothing else is in its
+/// extensions: a block of one element (RFC 8285 section 4.2). Cameras held upright
+/// have it in each frame's last packet, which would not fit the others' train.
+const ORIENTATION_BYTES: u16 = 8;
+
 /// Says how much longer each packet is to be, to be as long as the longest of
 /// its frame. The last may be shorter; it ends the train.
 fn equalise(waiting: &mut [Waiting], publications: &Slab<Publication>) {
@@ -227,7 +232,8 @@ fn equalise(waiting: &mut [Waiting], publications: &Slab<Publication>) {
         let (meta, _) = track.window.get(waiting.arrived.ext_seq)?;
         let is_video = waiting.arrived.kind == Kind::Video;
         let frame = (waiting.publication, is_video, meta.timestamp);
-        Some((frame, meta.payload_len))
+        let orientation = meta.orientation.map_or(0, |_| ORIENTATION_BYTES);
+        Some((frame, meta.payload_len + orientation))
     };
     let mut rest = waiting;
     while let Some(first) = rest.first() {
