@@ -38,6 +38,7 @@ mod forwarding {
 mod shared {
     pub mod bare;
     pub mod connect;
+    pub mod connected;
     pub mod crew;
     pub mod crowd;
     pub mod egress;

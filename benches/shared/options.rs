@@ -18,6 +18,7 @@ const USAGE: &str = "options, behind `--`:
                    namespace of its own: the transmit path alone; needs root
   --unpadded       without RTP padding: a frame's packets, of two lengths as
                    browsers make them, take two trains
+  --connected      of limit: also with a connected socket for each subscriber
   --only NAME      measure one alternative, for a profiler
   --cores N        of fanout: one room on 1 to N cores instead, beside the limit
                    on as many threads";
@@ -43,6 +44,7 @@ pub struct Options {
     pub back_ends: Vec<BackEnd>,
     pub tx: bool,
     pub padded: bool,
+    pub connected: bool,
     pub only: Option<String>,
     /// How a room scales from one core to so many, instead.
     pub cores: Option<usize>,
@@ -58,6 +60,7 @@ impl Options {
             back_ends: vec![BackEnd::Uring, BackEnd::Mmsg],
             tx: false,
             padded: true,
+            connected: false,
             only: None,
             cores: None,
         };
@@ -69,6 +72,7 @@ impl Options {
                 "--bench" => options.rounds = ROUNDS_USUAL,
                 "--tx" => options.tx = true,
                 "--unpadded" => options.padded = false,
+                "--connected" => options.connected = true,
                 "--rounds" => asked = Some(value()?.parse()?),
                 "--only" => options.only = Some(value()?),
                 "--cores" => options.cores = Some(value()?.parse()?),
