@@ -8,6 +8,7 @@
 pub mod base;
 pub mod core;
 pub mod io;
+pub mod load;
 pub mod ops;
 pub mod proto;
 pub mod record;

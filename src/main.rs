@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use ringhall::io::launch::launch;
 use ringhall::io::merge::{MergeOrder, merge};
 use ringhall::io::records::repair::mend;
+use ringhall::load;
 use ringhall::ops::config::Config;
 use ringhall::ops::event::Event;
 
@@ -58,6 +59,7 @@ fn command_line() -> Command {
         )
         .subcommand(merge_command())
         .subcommand(repair_command())
+        .subcommand(load::options::command())
 }
 
 fn merge_command() -> Command {
@@ -113,9 +115,22 @@ fn repair_command() -> Command {
         )
 }
 
+/// Fails when joins failed or a threshold was broken, after the report.
+fn run_loadtest(arguments: &ArgMatches) -> Result<(), Box<dyn Error>> {
+    if arguments.get_flag("worker") {
+        return load::worker::run();
+    }
+    let (plan, wishes) = load::options::read(arguments)?;
+    match load::coordinator::run(plan, &wishes)? {
+        true => Ok(()),
+        false => Err("the load test did not hold".into()),
+    }
+}
+
 fn run(arguments: &ArgMatches) -> Result<(), Box<dyn Error>> {
     match arguments.subcommand() {
         Some(("merge", merge)) => return run_merge(arguments, merge),
+        Some(("loadtest", loadtest)) => return run_loadtest(loadtest),
         Some(("repair", repair)) => return run_repair(&texts(repair, "files")),
         _ => {}
     }

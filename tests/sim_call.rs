@@ -35,8 +35,10 @@ fn expect_complete(sight: &Sight<'_>, end: Time) {
     // A publisher is asked for one key frame in half a second at most.
     assert!(first.since(playing) < ms(600), "{:?}", first.since(playing));
     let until = end - ms(100);
+    // It may begin with pictures from before, until which live ones wait.
+    let live = first.max(playing + ms(400));
     for share in [
-        sight.frames_in_time(first, until, ms(60)),
+        sight.frames_in_time(live, until, ms(60)),
         sight.audio_in_time(playing, until, ms(60)),
     ] {
         assert!(share.sent > 50, "{} sent", share.sent);
@@ -63,7 +65,8 @@ fn two_participants_see_and_hear_each_other() {
         assert_eq!((told.video_lost, told.reported_missing), (0, 0));
         // All but the last interval is reported.
         assert!(told.reported_arrived + 100 > sight.publisher.transport_packets);
-        assert_eq!(told.keyframe_requests, 1, "one for the viewer who joined");
+        // For the viewer who joined, unless the last key frame was fresh.
+        assert!(told.keyframe_requests <= 1);
     }
     expect_nothing(oracle::everyone_sees_and_hears(&world, end, SMOOTH));
     expect_nothing(oracle::packets_balance(&world));

@@ -22,8 +22,8 @@ use ringhall::wire::demux;
 
 use super::guest::{Guest, Part};
 
-/// Sessions are not pinged.
-const NEVER: Span = Span::from_secs(1 << 20);
+/// Guests do not answer pings; a hall stands for less.
+const PING_INTERVAL: Span = Span::from_secs(600);
 /// Guests have addresses from here on, all with this port.
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([127, 1, 0, 0]);
 const PORT: u16 = 40_000;
@@ -169,8 +169,8 @@ impl<W: Watch> Hall<W> {
         done
     }
 
-    /// Turns and answers until every guest that offered something has keys, a
-    /// millisecond each.
+    /// Exchanges, a millisecond apart, until every guest that offered something
+    /// has keys.
     pub fn connect(&mut self) -> Result<(), Box<dyn Error>> {
         for _ in 0..ROUNDS_MAX {
             self.exchange()?;
@@ -183,11 +183,27 @@ impl<W: Watch> Hall<W> {
         Err("not everybody got connected".into())
     }
 
-    /// One turn of the core, and what the guests make of it.
+    /// Turns of the core until it has nothing to do at this time, and what the
+    /// guests make of them.
     pub fn exchange(&mut self) -> Result<(), Box<dyn Error>> {
+        self.hand_in();
+        loop {
+            self.turn()?;
+            if self.core.next_deadline().is_none_or(|due| due > self.now) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives the core what guests have sent.
+    pub fn hand_in(&mut self) {
         for (path, mut bytes) in std::mem::take(&mut self.to_core) {
             self.datagram(path, &mut bytes);
         }
+    }
+
+    /// The rest of a turn, and what the guests make of it.
+    pub fn turn(&mut self) -> Result<(), Box<dyn Error>> {
         let mut sent = Vec::new();
         let mut taken = std::mem::take(&mut self.taken);
         self.finish_turn(|trains| {
@@ -200,28 +216,24 @@ impl<W: Watch> Hall<W> {
             }
         });
         self.taken = taken;
-        self.out.events.clear();
-        for (connection, bytes) in self.out.writes.drain(..) {
+        for (connection, bytes) in &self.out.writes {
             if let Some(guest) = self.guests.get_mut(&(connection.0 as usize)) {
-                guest.hear(connection, &bytes)?;
+                guest.hear(*connection, bytes)?;
             }
         }
+        // What the core made is given back under the eyes of who watches it.
+        self.call(About::Signalling, |_, out| {
+            out.writes = Vec::new();
+            out.events = Vec::new();
+            out.renders = Vec::new();
+        });
         if let Some(connection) = self.out.closes.pop() {
             return Err(format!("the core closed {connection:?}").into());
         }
-        self.out.renders.clear();
-        let (now, to_core) = (self.now, &mut self.to_core);
         for (remote, bytes) in sent {
-            let number = number_of(remote);
-            let Some(guest) = self.guests.get_mut(&number) else {
-                continue;
-            };
-            self.media_datagrams += u64::from(demux::classify(&bytes) == demux::Kind::Rtp);
-            guest.receive(now, remote, &bytes, &mut |bytes| {
-                to_core.push((path_of(number), bytes.to_vec()));
-                Ok(())
-            })?;
+            self.hear(remote, &bytes)?;
         }
+        let (now, to_core) = (self.now, &mut self.to_core);
         for (number, guest) in &mut self.guests {
             if guest.is_coming() {
                 guest.act(now, &mut |bytes| {
@@ -231,6 +243,19 @@ impl<W: Watch> Hall<W> {
             }
         }
         Ok(())
+    }
+
+    fn hear(&mut self, remote: SocketAddr, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+        let (now, to_core) = (self.now, &mut self.to_core);
+        let number = number_of(remote);
+        let Some(guest) = self.guests.get_mut(&number) else {
+            return Ok(());
+        };
+        self.media_datagrams += u64::from(demux::classify(bytes) == demux::Kind::Rtp);
+        guest.receive(now, remote, bytes, &mut |bytes| {
+            to_core.push((path_of(number), bytes.to_vec()));
+            Ok(())
+        })
     }
 }
 
@@ -277,7 +302,7 @@ fn setup(identity: Identity) -> Setup {
             ..Rules::default()
         },
         keep_alive: KeepAlive {
-            interval: NEVER,
+            interval: PING_INTERVAL,
             probes: 1,
         },
         unix_us_at_zero: 0,

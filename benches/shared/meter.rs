@@ -88,7 +88,7 @@ pub fn ran_ns(schedstat: &File) -> u64 {
 }
 
 /// CPU time of this thread so far, in and outside the kernel.
-fn thread_ns() -> u64 {
+pub fn thread_ns() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

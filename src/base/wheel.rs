@@ -12,6 +12,9 @@ const SLOT_US: u64 = 1_000;
 /// Timers a slot has memory for from the start: 4,096 slots of four hold the
 /// timers of a busy core, so that arming one on the packet path allocates nothing.
 const SLOT_TIMERS_USUAL: usize = 4;
+/// And keeps memory for: a crowd that came at once has its timers in one slot,
+/// and is in another one the next time.
+const SLOT_TIMERS_KEPT: usize = 64;
 
 pub struct Wheel<T> {
     slots: Vec<Vec<(Time, T)>>,
@@ -84,6 +87,9 @@ impl<T> Wheel<T> {
                 } else {
                     refile.push((due, value));
                 }
+            }
+            if entries.capacity() > SLOT_TIMERS_KEPT {
+                entries.shrink_to(SLOT_TIMERS_USUAL);
             }
         }
         self.cursor = self.cursor.max(last);

@@ -1,6 +1,6 @@
 //! [`Core`] itself: its parts, and how inputs, timers and mail reach them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::hash::{Map, keyed_hash};
@@ -68,7 +68,8 @@ pub struct Core {
     pub(super) open_connections: OpenConnections,
     /// Microseconds since 1970, and when that was.
     wall_clock: (Time, u64),
-    pub(super) rooms: Map<String, Room>,
+    /// By name, in the order in which they are told of.
+    pub(super) rooms: BTreeMap<String, Room>,
     pub(super) whip: whip::Sessions,
     pub(super) seats: rtmp::Seats,
     pub(super) recordings: record::Recordings,
@@ -88,6 +89,10 @@ pub struct Core {
     /// The time of the turn that goes on, or of the last one.
     pub(super) turn_at: Time,
 }
+
+/// Timers of one turn that memory is kept for; a crowd that came at once is
+/// woken at once.
+const FIRED_KEPT: usize = 1_024;
 
 /// Who wants to be woken. A timer is obeyed only if its owner still waits for
 /// exactly this time.
@@ -115,7 +120,7 @@ impl Core {
             rates: Rates::new(&setup.rules.rates),
             open_connections: OpenConnections::default(),
             wall_clock: (Time::ZERO, setup.unix_us_at_zero),
-            rooms: Map::default(),
+            rooms: BTreeMap::new(),
             whip: whip::Sessions::default(),
             seats: rtmp::Seats::new(),
             recordings: record::Recordings::new(),
@@ -263,9 +268,8 @@ impl Core {
             Mail::RtmpWantsKey(feed) => self.rtmp_wants_key(now, feed, out),
             Mail::RtmpTag { feed, tag } => self.play_tag(now, feed, &tag, out),
             Mail::Relay(mail) => self.handle_relay(now, from, mail, out),
-            Mail::SnapshotRequest { ticket } => {
-                let snapshot = Box::new(self.snapshot(out));
-                self.post(from, Mail::Snapshot { ticket, snapshot }, out);
+            Mail::SnapshotRequest { ticket, with_rooms } => {
+                self.begin_snapshot(from, ticket, with_rooms, out);
             }
             Mail::Snapshot { ticket, snapshot } => self.collect(ticket, *snapshot, out),
         }
@@ -337,6 +341,7 @@ impl Machine for Core {
             let (fired, woken) = &mut self.fired;
             let Some(timer) = fired.get(*woken).copied() else {
                 fired.clear();
+                fired.shrink_to(FIRED_KEPT);
                 *woken = 0;
                 break;
             };
@@ -345,16 +350,18 @@ impl Machine for Core {
             self.drain_local(now, out);
         }
         self.proceed_handshakes(now, out);
+        self.proceed_snapshots(out);
         self.drain_local(now, out);
         false
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        // Media had its turn: more handshakes wait.
-        let handshakes = (self.media.handshakes.len() > 0).then_some(self.turn_at);
+        // Media had its turn: what waits for more of them goes on at once.
+        let waits = self.media.handshakes.len() > 0 || self.pending.is_taking();
+        let at_once = waits.then_some(self.turn_at);
         let held = self.media.forwarding.next_due();
         let timers = self.wheel.next_due();
-        [handshakes, held, timers].into_iter().flatten().min()
+        [at_once, held, timers].into_iter().flatten().min()
     }
 
     fn end_turn(&mut self, report: &TurnReport) {
@@ -365,6 +372,7 @@ impl Machine for Core {
         self.counters.trains_sent += u64::from(report.trains);
         self.turn_us.record(turn_us);
         self.note_busy(report.turn);
+        self.pending.end_turn();
         for (age_us, count) in self.media.forwarding.take_ages_us() {
             self.forward_us.record_many(age_us + turn_us, count);
         }

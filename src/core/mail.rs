@@ -108,8 +108,8 @@ pub enum Mail {
     RtmpWantsKey(rtmp::FeedRef),
     /// One room over several cores.
     Relay(RelayMail),
-    /// Somebody asked for everybody's state.
-    SnapshotRequest { ticket: u64 },
+    /// Somebody asked for everybody's state, with every room's or without.
+    SnapshotRequest { ticket: u64, with_rooms: bool },
     Snapshot {
         ticket: u64,
         snapshot: Box<ServerSnapshot>,

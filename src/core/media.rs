@@ -22,6 +22,8 @@ use crate::wire::{demux, rtp, stun};
 pub(super) struct Media {
     pub peers: Slab<Peer>,
     pub publications: Slab<Publication>,
+    /// Peers that are viewers.
+    pub viewers: usize,
     /// Validated paths to peers.
     paths: Map<Path, Key<Peer>>,
     /// The path last looked up: datagrams of one peer come in runs.
@@ -39,6 +41,7 @@ impl Media {
         Media {
             peers: Slab::new(PEERS_MAX),
             publications: Slab::new(PEERS_MAX),
+            viewers: 0,
             paths: Map::default(),
             latest: None,
             forwarding: Forwarding::new(padding, hold),
@@ -199,7 +202,7 @@ impl Core {
     /// kept, before one of them does: from there on it has the newest packet.
     fn finish_forwarding(&mut self, now: Time, key: Key<Publication>, out: &mut Outbox) {
         let publication = self.media.publications.get(key);
-        let kept = publication.and_then(|publication| publication.latest_keyframe(now));
+        let kept = publication.and_then(|publication| publication.beginning(now));
         if kept.is_some() && self.media.forwarding.holds(key) {
             let (forwarding, mut way) = self.way(out);
             forwarding.finish(now, &mut way);
@@ -398,6 +401,7 @@ impl Core {
                 self.media.publications.remove(*publication);
             }
             Role::Viewer(subscription) => {
+                self.media.viewers = self.media.viewers.saturating_sub(1);
                 if let Some(publication) = self.media.publications.get_mut(subscription.publication)
                 {
                     fanout::remove_viewer(publication, key);

@@ -7,6 +7,7 @@ mod connection;
 mod handshakes;
 mod home;
 mod http;
+mod inventory;
 mod machine;
 pub mod mail;
 mod media;

@@ -1,23 +1,46 @@
-//! Snapshots: a bounded copy of every core's state, gathered by mail and
-//! rendered off the turn.
+//! Snapshots: a copy of every core's state, gathered by mail and rendered off
+//! the turn. Of a core's rooms each turn copies a bounded piece.
+
+use std::collections::VecDeque;
 
 use crate::base::hash::Map;
-use crate::base::limits::SNAPSHOT_TICKETS_MAX;
+use crate::base::limits::{SNAPSHOT_STEP_ITEMS, SNAPSHOT_TICKETS_MAX};
 use crate::base::snapshot::{
-    Drop, Gauges, ParticipantSnapshot, PlaySnapshot, RoomSnapshot, ServerSnapshot, StreamSnapshot,
+    Drop, Gauges, ParticipantSnapshot, PlaySnapshot, ServerSnapshot, StreamSnapshot,
 };
-use crate::core::border::{CoreId, Outbox, Render};
-use crate::core::home::Room;
+use crate::core::border::{CoreId, Outbox, Render, RenderForm};
+use crate::core::inventory::Inventory;
 use crate::core::machine::Core;
-use crate::core::mail::Mail;
+use crate::core::mail::{Mail, SessionRef};
 use crate::room::peer::{Peer, Role};
-use crate::room::roster::{Carrier, StreamRole};
+use crate::room::roster::{Carrier, Stream, StreamRole};
 
 /// Requests waiting for the cores' answers.
 #[derive(Default)]
 pub(super) struct PendingSnapshots {
     next_ticket: u64,
     waiting: Map<u64, Render>,
+    /// What this core was asked for and has not finished, oldest first.
+    taking: VecDeque<Taking>,
+    /// This turn has done its share.
+    has_stepped: bool,
+}
+
+struct Taking {
+    to: CoreId,
+    ticket: u64,
+    inventory: Inventory,
+}
+
+impl PendingSnapshots {
+    pub fn is_taking(&self) -> bool {
+        !self.taking.is_empty()
+    }
+
+    /// The turn is over.
+    pub fn end_turn(&mut self) {
+        self.has_stepped = false;
+    }
 }
 
 impl Core {
@@ -33,10 +56,54 @@ impl Core {
         // An answer lost to a full mailbox must not keep its ticket for ever.
         let waiting = &mut self.pending.waiting;
         waiting.retain(|waiting, _| ticket - waiting < SNAPSHOT_TICKETS_MAX);
+        let with_rooms = render.form == RenderForm::RoomsJson;
         waiting.insert(ticket, render);
         for core in (0..self.setup.cores).map(CoreId) {
-            self.post(core, Mail::SnapshotRequest { ticket }, out);
+            self.post(core, Mail::SnapshotRequest { ticket, with_rooms }, out);
         }
+    }
+
+    /// A core asks for this one's state. A small one it gets at once; a large
+    /// one is gathered piece by piece.
+    pub(super) fn begin_snapshot(
+        &mut self,
+        to: CoreId,
+        ticket: u64,
+        with_rooms: bool,
+        out: &mut Outbox,
+    ) {
+        if self.pending.taking.len() as u64 >= SNAPSHOT_TICKETS_MAX {
+            return;
+        }
+        let is_first = self.pending.taking.is_empty();
+        self.pending.taking.push_back(Taking {
+            to,
+            ticket,
+            inventory: Inventory::new(with_rooms),
+        });
+        if is_first {
+            self.step_snapshot(out);
+        }
+    }
+
+    /// The turn's share of a snapshot under way.
+    pub(super) fn proceed_snapshots(&mut self, out: &mut Outbox) {
+        if !self.pending.has_stepped {
+            self.step_snapshot(out);
+        }
+    }
+
+    fn step_snapshot(&mut self, out: &mut Outbox) {
+        let Some(mut taking) = self.pending.taking.pop_front() else {
+            return;
+        };
+        self.pending.has_stepped = true;
+        if !self.take_inventory(&mut taking.inventory, SNAPSHOT_STEP_ITEMS) {
+            return self.pending.taking.push_front(taking);
+        }
+        let ticket = taking.ticket;
+        let snapshot = Box::new(self.summary(taking.inventory, out));
+        self.post(taking.to, Mail::Snapshot { ticket, snapshot }, out);
     }
 
     /// A core answered; the last answer sends the request to be rendered.
@@ -55,22 +122,18 @@ impl Core {
         }
     }
 
-    /// This core's state.
+    /// This core's state, all at once: for tests and benches, which have time.
     pub fn snapshot(&self, out: &Outbox) -> ServerSnapshot {
+        let mut inventory = Inventory::new(true);
+        self.take_inventory(&mut inventory, usize::MAX);
+        self.summary(inventory, out)
+    }
+
+    /// The core's state around what was gathered of its rooms.
+    fn summary(&self, inventory: Inventory, out: &Outbox) -> ServerSnapshot {
         let mut counters = self.counters.clone();
         // The pool counts for every sender, not only for the fan-out.
         counters.set_dropped(Drop::PoolDry, out.trains.refused());
-        let mut rooms: Vec<RoomSnapshot> = self
-            .rooms
-            .iter()
-            .map(|(name, room)| self.room_snapshot(name, room))
-            .collect();
-        rooms.sort_by(|a, b| a.name.cmp(&b.name));
-        let viewers = self
-            .media
-            .peers
-            .iter()
-            .filter(|(_, peer)| matches!(peer.role, Role::Viewer(_)));
         ServerSnapshot {
             core: self.setup.core.0,
             counters,
@@ -78,10 +141,10 @@ impl Core {
                 connections: self.connections.len() as u64,
                 sessions: self.session_count(),
                 rooms: self.rooms.len() as u64,
-                participants: rooms.iter().map(|r| r.participants.len() as u64).sum(),
+                participants: inventory.participants,
                 publications: self.media.publications.len() as u64 - self.relaying.replicas(),
                 replicas: self.relaying.replicas(),
-                subscriptions: viewers.count() as u64,
+                subscriptions: self.media.viewers as u64,
                 transports: self.media.peers.len() as u64,
                 timers: self.wheel.len() as u64,
                 trains_free: out.trains.free_slots() as u64,
@@ -91,39 +154,20 @@ impl Core {
                 transcoders: self.seats.converting.len() as u64,
                 recordings: self.recordings.len() as u64,
             },
-            rooms,
-            afar_plays: self.afar_plays(),
+            afar_plays: match inventory.with_rooms {
+                true => self.afar_plays(),
+                false => Vec::new(),
+            },
+            rooms: inventory.rooms,
             turn_us: self.turn_us.clone(),
             forward_us: self.forward_us.clone(),
             train_len: out.trains.lengths().clone(),
         }
     }
 
-    fn room_snapshot(&self, name: &str, room: &Room) -> RoomSnapshot {
-        let participants = room.roster.logins().map(|login| {
-            let mut participant = ParticipantSnapshot {
-                login: login.to_string(),
-                ..ParticipantSnapshot::default()
-            };
-            for stream in room.roster.streams().filter(|s| s.login == login) {
-                self.add_stream_snapshot(stream, &mut participant);
-            }
-            participant
-        });
-        let mut players = ParticipantSnapshot::default();
-        for stream in room.roster.streams().filter(|s| s.is_player()) {
-            self.add_stream_snapshot(stream, &mut players);
-        }
-        RoomSnapshot {
-            name: name.to_string(),
-            participants: participants.collect(),
-            players: players.plays,
-        }
-    }
-
-    fn add_stream_snapshot(
+    pub(super) fn add_stream_snapshot(
         &self,
-        stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
+        stream: &Stream<SessionRef>,
         participant: &mut ParticipantSnapshot,
     ) {
         let key = match stream.carrier {
@@ -186,7 +230,7 @@ impl Core {
     /// A stream that an RTMP connection carries has no transport to tell of.
     fn add_rtmp_snapshot(
         &self,
-        stream: &crate::room::roster::Stream<crate::core::mail::SessionRef>,
+        stream: &Stream<SessionRef>,
         participant: &mut ParticipantSnapshot,
     ) {
         let name = stream.name.clone();
@@ -224,6 +268,7 @@ impl Core {
             ("paths", self.media.path_count()),
             ("WHIP and WHEP sessions", self.whip.len()),
             ("snapshot requests", self.pending.waiting.len()),
+            ("snapshots being taken", self.pending.taking.len()),
         ]
         .into_iter()
         .chain(self.relaying.leftovers())

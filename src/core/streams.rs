@@ -328,6 +328,7 @@ impl Core {
         let subscription = Subscription::new(now, publication, stream, audio, video, cname);
         let role = Role::Viewer(Box::new(subscription));
         let opened = self.open_peer(now, seat, role, negotiated, senders)?;
+        self.media.viewers += 1;
         if let Some(publication) = self.media.publications.get_mut(publication) {
             publication.viewers.push(opened.0);
         }

@@ -68,6 +68,7 @@ pub mod certificate;
 mod driver;
 pub mod launch;
 pub mod merge;
+pub mod monotonic;
 mod office;
 pub mod post;
 mod probe;

@@ -3,6 +3,7 @@
 //! into few requests upstream (PLI, RFC 4585 section 6.3.1) and repeats them
 //! until one arrives. Neither sees a packet's bytes.
 
+use crate::base::limits::KEYFRAME_FRESH_INTERVAL;
 use crate::base::time::{Span, Time};
 use crate::proto::nack::RttEstimate;
 
@@ -61,7 +62,7 @@ impl Reason {
 /// Least time between a key frame (or a request nobody waits for any more) and
 /// the next fresh request: 500 viewers who join together cost the publisher
 /// two key frames a second, not 500.
-const FRESH_INTERVAL: Span = Span::from_ms(500);
+const FRESH_INTERVAL: Span = KEYFRAME_FRESH_INTERVAL;
 
 /// First repetition of an unanswered request, and the bound its doubling
 /// grows to. A lost PLI must not cost a second of black picture; a camera that

@@ -107,11 +107,26 @@ impl WebSocket {
     }
 
     /// Frames `text` into the output; nothing after the close.
+    ///
+    /// Not by the crate, which would keep a buffer as long as the longest
+    /// message ever sent: each member of a large room would hold a list of all.
     pub fn send_text(&mut self, text: &str) {
         if !self.closed {
-            // Writing to memory fails only after a close, which needs no text.
-            let _ = self.context.write(&mut self.buffers, Message::text(text));
-            let _ = self.context.flush(&mut self.buffers);
+            let output = &mut self.buffers.output;
+            // RFC 6455 section 5.2: a whole message of text, not masked.
+            output.push(0x81);
+            match text.len() {
+                len @ 0..=125 => output.push(len as u8),
+                len @ 126..=0xffff => {
+                    output.push(126);
+                    output.extend((len as u16).to_be_bytes());
+                }
+                len => {
+                    output.push(127);
+                    output.extend((len as u64).to_be_bytes());
+                }
+            }
+            output.extend_from_slice(text.as_bytes());
         }
     }
 
@@ -169,6 +184,10 @@ impl Buffers {
     fn compact(&mut self) {
         self.input.drain(..self.consumed.min(self.input.len()));
         self.consumed = 0;
+        if self.input.is_empty() {
+            // Of offers, which come once and are long.
+            self.input = Vec::new();
+        }
     }
 }
 

@@ -279,7 +279,7 @@ pub fn relay_forgotten(publication: &Publication, relays: &mut Relays) {
 /// Gives a new replica what its viewers may begin with, where a key frame
 /// cannot be asked for.
 pub fn relay_past(publication: &Publication, relay: &Relay, now: Time, relays: &mut Relays) {
-    let Some((keyframe, newest)) = publication.latest_keyframe(now) else {
+    let Some((keyframe, newest)) = publication.beginning(now) else {
         return;
     };
     let Some(window) = publication.track(Kind::Video).map(|up| &up.window) else {

@@ -4,7 +4,8 @@
 //! itself with packets it made of another protocol's stream.
 
 use crate::base::limits::{
-    AUDIO_WINDOW_PACKETS, CATCH_UP_AGE_MAX, VIDEO_WINDOW_PACKETS, VIDEO_WINDOW_UNASKED_PACKETS,
+    AUDIO_WINDOW_PACKETS, CATCH_UP_AGE_MAX, KEYFRAME_FRESH_INTERVAL, VIDEO_WINDOW_PACKETS,
+    VIDEO_WINDOW_UNASKED_PACKETS,
 };
 use crate::base::random::Noise;
 use crate::base::slab::Key;
@@ -372,8 +373,22 @@ impl Publication {
     /// none of late is kept.
     pub fn latest_keyframe(&self, now: Time) -> Option<(Place, Place)> {
         let video = self.track(Kind::Video)?;
+        match video.spec.makes_keyframes() {
+            true => None,
+            false => self.beginning(now),
+        }
+    }
+
+    /// The same for a viewer that has nothing yet, who begins with a key frame
+    /// that could be asked for, too, if it has just been.
+    pub fn beginning(&self, now: Time) -> Option<(Place, Place)> {
+        let video = self.track(Kind::Video)?;
         let (keyframe, arrived) = video.keyframe?;
-        if video.spec.makes_keyframes() || now.since(arrived) > CATCH_UP_AGE_MAX {
+        let age_max = match video.spec.makes_keyframes() {
+            true => KEYFRAME_FRESH_INTERVAL,
+            false => CATCH_UP_AGE_MAX,
+        };
+        if now.since(arrived) > age_max {
             return None;
         }
         video.window.get(keyframe.ext_seq)?;

@@ -3,6 +3,7 @@
 //! [`super::publication`] and [`super::subscription`].
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::base::limits::{MEMBER_PUBLICATIONS_MAX, MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
 use crate::base::slab::Key;
@@ -219,23 +220,38 @@ impl<S: Copy + PartialEq> Roster<S> {
             .map(|(_, member)| member.session)
     }
 
+    /// Members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// In order, from behind a login on.
+    pub fn logins_after(&self, after: Bound<&str>) -> impl Iterator<Item = &str> {
+        let range = (after, Bound::Unbounded);
+        self.members
+            .range::<str, _>(range)
+            .map(|(login, _)| login.as_str())
+    }
+
     pub fn logins(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(String::as_str)
     }
 
     /// Everyone but `login`, with their live streams.
     pub fn state_for(&self, login: &str) -> Vec<MemberState> {
-        self.members
-            .keys()
-            .filter(|other| *other != login)
+        // Streams once, not once for each of thousands of members.
+        let mut live: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let is_live = |s: &&Stream<S>| s.role == StreamRole::Publish && s.live;
+        for stream in self.streams.values().filter(is_live) {
+            live.entry(&stream.login)
+                .or_default()
+                .push(stream.name.clone());
+        }
+        let others = self.members.keys().filter(|other| *other != login);
+        others
             .map(|other| MemberState {
                 login: other.clone(),
-                streams: self
-                    .streams
-                    .values()
-                    .filter(|s| s.login == *other && s.role == StreamRole::Publish && s.live)
-                    .map(|s| s.name.clone())
-                    .collect(),
+                streams: live.remove(other.as_str()).unwrap_or_default(),
             })
             .collect()
     }
@@ -315,6 +331,14 @@ impl<S: Copy + PartialEq> Roster<S> {
         held(StreamRole::Publish)
             .chain(held(StreamRole::Play))
             .collect()
+    }
+
+    /// In order of their media session ids, from behind one on.
+    pub fn streams_after(&self, after: Bound<&str>) -> impl Iterator<Item = &Stream<S>> {
+        let range = (after, Bound::Unbounded);
+        self.streams
+            .range::<str, _>(range)
+            .map(|(_, stream)| stream)
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &Stream<S>> {

@@ -115,22 +115,23 @@ impl Subscription {
         self.tracks.get_mut(kind as usize)?.as_mut()
     }
 
-    /// Whether video is waiting for a key frame.
+    /// Whether video is waiting for a key frame, and for one to come.
     pub fn needs_keyframe(&self) -> bool {
-        self.track(Kind::Video)
-            .and_then(|video| video.gate.as_ref())
-            .is_some_and(|gate| !gate.is_open())
+        self.track(Kind::Video).is_some_and(|video| {
+            let is_closed = video.gate.as_ref().is_some_and(|gate| !gate.is_open());
+            is_closed && video.catch_up.is_none()
+        })
     }
 
     /// The viewer's keys are there: media may flow, and video begins with what
-    /// is kept where a key frame cannot be asked for.
+    /// is kept where a key frame cannot be asked for, or has just come.
     pub fn go_live(&mut self, now: Time, publication: &Publication) {
         self.live = true;
         let Some(video) = self.track_mut(Kind::Video) else {
             return;
         };
         if video.munger.is_none()
-            && let Some((keyframe, newest)) = publication.latest_keyframe(now)
+            && let Some((keyframe, newest)) = publication.beginning(now)
         {
             let rate = video.spec.clock_rate;
             video.catch_up = Some(CatchUp::new(now, keyframe, newest, rate));

@@ -147,6 +147,16 @@ pub fn connection(login: &str, auth_token: Option<&str>) -> String {
     say("connection", &fields)
 }
 
+/// The same with an access token, unless that is empty.
+pub fn connection_with(login: &str, access_token: &str) -> String {
+    let mut custom = json!({"login": login});
+    if let Some(custom) = custom.as_object_mut().filter(|_| !access_token.is_empty()) {
+        custom.insert("token".to_string(), Value::from(access_token));
+    }
+    let fields = json!({"appKey": "roomApp", "custom": custom});
+    say("connection", &fields)
+}
+
 pub fn pong() -> String {
     say("pong", &Value::Null)
 }

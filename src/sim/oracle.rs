@@ -158,12 +158,13 @@ pub fn everyone_sees_and_hears(world: &World, until: Time, patience: Span) -> Ve
 /// of the reasons of forwarding. Holds when no publication ever had two
 /// viewers at once, and no viewer asked for a packet again.
 pub fn packets_balance(world: &World) -> Vec<String> {
-    const REASONS: [Drop; 5] = [
+    const REASONS: [Drop; 6] = [
         Drop::NoSubscriber,
         Drop::KeyframeGate,
         Drop::BeforeStart,
         Drop::Duplicate,
         Drop::PoolDry,
+        Drop::Overrun,
     ];
     let mut wrong = Vec::new();
     for snapshot in world.snapshots() {

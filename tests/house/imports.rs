@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "base", "wire", "proto", "room", "signal", "record", "ops", "web", "core",
         ],
     ),
+    ("load", &["base", "wire", "proto", "room", "signal", "io"]),
 ];
 
 /// Where each dependency may be named, as prefixes of paths under `src/`.
@@ -65,9 +66,9 @@ pub const DOORS: &[(&str, &[&str])] = &[
             "proto/", "room/", "signal/", "record/", "core/", "ops/", "io/", "sim/", "main.rs",
         ],
     ),
-    ("serde_json", &["signal/", "ops/"]),
-    ("clap", &["main.rs"]),
-    ("tokio", &["io/"]),
+    ("serde_json", &["signal/", "ops/", "load/"]),
+    ("clap", &["main.rs", "load/options.rs"]),
+    ("tokio", &["io/", "load/"]),
     ("tokio_uring", &["io/"]),
     ("io_uring", &["io/"]),
     ("libc", &["io/"]),

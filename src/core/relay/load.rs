@@ -7,7 +7,6 @@ use crate::core::border::{CoreId, Outbox};
 use crate::core::machine::Core;
 use crate::core::mail::Mail;
 use crate::core::relay::RelayMail;
-use crate::room::peer::Role;
 
 /// How often a core looks at what it did.
 const INTERVAL: Span = Span::from_secs(1);
@@ -111,12 +110,9 @@ impl Core {
         let busy_us = std::mem::replace(&mut loads.busy, Span::ZERO).as_us();
         let permille = busy_us.saturating_mul(1_000) / past.as_us().max(1);
         loads.looked = now;
-        let is_viewer = |role: &Role| matches!(role, Role::Viewer(_));
-        let viewers = self.media.peers.iter();
-        let viewers = viewers.filter(|(_, peer)| is_viewer(&peer.role)).count();
         let load = Load {
             busy_permille: permille.min(1_000) as u32,
-            viewers: viewers as u32,
+            viewers: self.media.viewers as u32,
         };
         let own = self.id();
         if let Some(kept) = self.relaying.loads.of.get_mut(usize::from(own.0)) {

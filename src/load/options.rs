@@ -1,0 +1,144 @@
+//! The command line of `ringhall loadtest`.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::load::coordinator::Wishes;
+use crate::load::plan::{Dialect, Plan, video_named};
+use crate::load::thresholds::Threshold;
+
+fn value(
+    name: &'static str,
+    shown: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(shown)
+        .default_value(default)
+        .help(help)
+}
+
+fn optional(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(shown).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .help(help)
+}
+
+pub fn command() -> Command {
+    Command::new("loadtest")
+        .about("Sends participants to a server, this one or another, and tells what became of them")
+        .arg(value("url", "URL", "ws://localhost:8080", "The server: ws:// for official and janus, http:// for whip"))
+        .arg(value("dialect", "NAME", "official", "official, whip or janus"))
+        .arg(value("rooms", "N", "1", "Rooms"))
+        .arg(value("publishers", "N", "1", "Publishers of each room"))
+        .arg(value("viewers", "N", "10", "Participants of each room who only play"))
+        .arg(optional("meeting", "N", "Instead: N participants of each room, who publish and play all others"))
+        .arg(value("video", "CODEC", "h264", "h264, vp8 or none"))
+        .arg(value("audio", "CODEC", "opus", "opus or none"))
+        .arg(value("bitrate-kbps", "N", "2500", "Of each publisher's video: below 1000 small pictures of 300 kbit/s are sent, else 2500"))
+        .arg(value("pacing", "HOW", "burst", "burst: a frame's packets at once, as browsers send them; even: spread over its time"))
+        .arg(value("joins-per-second", "N", "50", "How fast participants come"))
+        .arg(value("warm-up", "SECONDS", "2", "From the last one's coming to the time that counts"))
+        .arg(value("duration", "SECONDS", "10", "The time that counts"))
+        .arg(value("churn", "SECONDS", "0", "Viewers leave after so long and come anew; 0: they stay"))
+        .arg(value("loss-percent", "N", "0", "Datagrams lost on the way to each participant"))
+        .arg(value("delay-ms", "N", "0", "By which that way is longer"))
+        .arg(value("slow-readers", "N", "0", "Viewers of each process who read ten times a second only"))
+        .arg(value("seed", "N", "0", "Of everything random; 0: another each time"))
+        .arg(value("processes", "N", "0", "Worker processes; 0: one for each CPU but one"))
+        .arg(value("token", "TOKEN", "", "Access token every participant shows"))
+        .arg(optional("pid", "PID", "The server's process, for its CPU time and memory"))
+        .arg(optional("metrics-url", "URL", "This server's /metrics, read before and after"))
+        .arg(optional("json", "FILE", "Writes the report as JSON"))
+        .arg(optional("html", "FILE", "Writes the report as a page"))
+        .arg(value("thresholds", "LIST", "", "Conditions like delivered>=99.9,join_p99_ms<300 on the report's figures; one that is broken makes the exit code 1"))
+        .arg(flag("quiet", "Prints nothing while it goes on"))
+        .arg(flag("worker", "Plays a part of a plan from standard input").hide(true))
+}
+
+fn number<T: std::str::FromStr>(arguments: &ArgMatches, name: &str) -> Result<T, String> {
+    let text = arguments.get_one::<String>(name).map_or("", String::as_str);
+    text.parse()
+        .map_err(|_| format!("--{name} takes a number, not {text}"))
+}
+
+fn text<'a>(arguments: &'a ArgMatches, name: &str) -> &'a str {
+    arguments.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// The error names the option and what is wrong with it.
+pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
+    let dialect = text(arguments, "dialect");
+    let video = match text(arguments, "video") {
+        "none" => None,
+        name => Some(video_named(name).ok_or(format!("--video {name} is not known"))?),
+    };
+    let sound = match text(arguments, "audio") {
+        "opus" => true,
+        "none" => false,
+        name => return Err(format!("--audio {name} is not known")),
+    };
+    let even = match text(arguments, "pacing") {
+        "even" => true,
+        "burst" => false,
+        name => return Err(format!("--pacing {name} is not known")),
+    };
+    let meeting = arguments.get_one::<String>("meeting").is_some();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let processes = match number(arguments, "processes")? {
+        0 => cpus.saturating_sub(1).max(1) as u64,
+        asked => asked,
+    };
+    let plan = Plan {
+        url: text(arguments, "url").to_string(),
+        dialect: Dialect::named(dialect).ok_or(format!("--dialect {dialect} is not known"))?,
+        rooms: number::<u64>(arguments, "rooms")?.max(1),
+        publishers: number(arguments, if meeting { "meeting" } else { "publishers" })?,
+        viewers: if meeting {
+            0
+        } else {
+            number(arguments, "viewers")?
+        },
+        meeting,
+        video,
+        sound,
+        kbps: number(arguments, "bitrate-kbps")?,
+        even,
+        joins_per_second: number::<f64>(arguments, "joins-per-second")?.max(0.01),
+        warm_up_s: number(arguments, "warm-up")?,
+        duration_s: number(arguments, "duration")?,
+        churn_s: number(arguments, "churn")?,
+        loss_ppm: (number::<f64>(arguments, "loss-percent")?.clamp(0.0, 100.0) * 1e4) as u64,
+        delay_ms: number(arguments, "delay-ms")?,
+        slow_readers: number(arguments, "slow-readers")?,
+        seed: match number(arguments, "seed")? {
+            0 => crate::io::monotonic::monotonic_us(),
+            asked => asked,
+        },
+        processes,
+        token: text(arguments, "token").to_string(),
+        start_us: 0,
+    };
+    if plan.video.is_none() && !plan.sound {
+        return Err("--video none --audio none leaves nothing to send".into());
+    }
+    let file = |name: &str| arguments.get_one::<String>(name).cloned();
+    let wishes = Wishes {
+        pid: match file("pid") {
+            Some(_) => Some(number(arguments, "pid")?),
+            None => None,
+        },
+        metrics_url: file("metrics-url"),
+        json: file("json"),
+        html: file("html"),
+        thresholds: Threshold::parse_all(text(arguments, "thresholds"))?,
+        is_quiet: arguments.get_flag("quiet"),
+    };
+    Ok((plan, wishes))
+}
