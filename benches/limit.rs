@@ -21,6 +21,7 @@ use shared::verdict::Verdict;
 
 mod shared {
     pub mod bare;
+    pub mod connected;
     pub mod crowd;
     pub mod egress;
     pub mod meter;
@@ -74,7 +75,25 @@ struct Row {
     k: usize,
     /// `None`: encryption alone.
     back_end: Option<BackEnd>,
+    /// On a connected socket for each subscriber.
+    connected: bool,
     ns: Samples,
+}
+
+impl Row {
+    fn name(&self) -> String {
+        let name = self.back_end.map_or("seal only", BackEnd::name);
+        let how = if self.connected { ", connected" } else { "" };
+        format!("{name}{how}")
+    }
+
+    fn send(&self, bare: &mut Bare) -> std::io::Result<usize> {
+        match self.back_end {
+            None => Ok(0),
+            Some(back_end) if self.connected => bare.send_connected(back_end),
+            Some(back_end) => bare.send(back_end),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -97,6 +116,9 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let crowd = Crowd::new(SUBSCRIBERS)?;
     let longest = options.train_lengths.iter().copied().max().unwrap_or(1);
     let mut bare = Bare::new(&crowd.addresses()?, longest)?;
+    if options.connected {
+        bare.connect(&crowd.addresses()?)?;
+    }
     let mut verdict = Verdict::default();
     let mut rows = rows(&options);
     rows.retain(|row| row.back_end.is_none_or(|back_end| bare.has(back_end)));
@@ -113,6 +135,9 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let dropping = match options.tx {
         true => {
             egress::mark(bare.socket().as_raw_fd())?;
+            for socket in bare.connected_sockets() {
+                egress::mark(socket.as_raw_fd())?;
+            }
             Some(egress::drop_marked()?)
         }
         false => None,
@@ -137,6 +162,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     drop(dropping);
     print_table(&rows, options.tx);
     print_shape(&rows, options.tx);
+    print_connected(&rows);
     Ok(verdict.print())
 }
 
@@ -146,12 +172,18 @@ fn rows(options: &Options) -> Vec<Row> {
         let back_ends = options.back_ends.iter().copied().map(Some);
         for back_end in [None].into_iter().chain(back_ends) {
             let name = back_end.map_or("seal", BackEnd::name);
-            if options.wants(name) {
-                rows.push(Row {
-                    k: *k,
-                    back_end,
-                    ns: Samples::default(),
-                });
+            if !options.wants(name) {
+                continue;
+            }
+            for connected in [false, true] {
+                if !connected || options.connected && back_end.is_some() {
+                    rows.push(Row {
+                        k: *k,
+                        back_end,
+                        connected,
+                        ns: Samples::default(),
+                    });
+                }
             }
         }
     }
@@ -166,12 +198,12 @@ fn arrives_as_meant(
     crowd: &Crowd,
     verdict: &mut Verdict,
 ) -> Result<(), Box<dyn Error>> {
-    let Some(back_end) = row.back_end else {
+    if row.back_end.is_none() {
         return Ok(());
-    };
+    }
     bare.prepare(row.k);
     bare.seal(row.k);
-    let took = bare.send(back_end)?;
+    let took = row.send(bare)?;
     // Delivery over loopback is part of sending, or soon after.
     std::thread::sleep(std::time::Duration::from_millis(5));
     let mut count = [0; SUBSCRIBERS];
@@ -183,7 +215,7 @@ fn arrives_as_meant(
     })?;
     let whole = took == SUBSCRIBERS && count == [row.k; SUBSCRIBERS];
     verdict.check(genuine && whole, || {
-        let name = back_end.name();
+        let name = row.name();
         format!(
             "{name} k={}: not what was to be sent: {took}, {count:?}",
             row.k
@@ -204,9 +236,7 @@ fn measure(
         let mut sent = 0;
         for _ in 0..flushes {
             bare.seal(k);
-            if let Some(back_end) = row.back_end {
-                sent += bare.send(back_end)?;
-            }
+            sent += row.send(bare)?;
         }
         Ok::<_, std::io::Error>(sent)
     });
@@ -229,10 +259,11 @@ fn print_table(rows: &[Row], tx: bool) {
     println!("| back end | k | limit | expected on Zen 3 | limit / expected |");
     println!("|---|---:|---|---:|---:|");
     for row in rows {
-        let name = row.back_end.map_or("seal only", BackEnd::name);
+        let name = row.name();
+        let is_known = |known: &&Expected| Some(known.back_end) == row.back_end && known.k == row.k;
         let known = EXPECTED
             .iter()
-            .find(|known| Some(known.back_end) == row.back_end && known.k == row.k);
+            .find(|known| !row.connected && is_known(known));
         let (expected, ratio) = match known {
             None => ("-".to_string(), "-".to_string()),
             Some(known) => {
@@ -241,6 +272,18 @@ fn print_table(rows: &[Row], tx: bool) {
             }
         };
         println!("| {name} | {} | {} | {expected} | {ratio} |", row.k, row.ns);
+    }
+}
+
+/// What a connected socket for each subscriber costs, of what one for all does.
+fn print_connected(rows: &[Row]) {
+    for row in rows.iter().filter(|row| row.connected) {
+        let is_beside =
+            |other: &&Row| !other.connected && other.back_end == row.back_end && other.k == row.k;
+        if let Some(one) = rows.iter().find(is_beside) {
+            let ratio = row.ns.over(&one.ns);
+            println!("{} k={}: {ratio:.2} of one socket", row.name(), row.k);
+        }
     }
 }
 
@@ -255,7 +298,8 @@ fn print_shape(rows: &[Row], tx: bool) {
     for back_end in [BackEnd::Uring, BackEnd::Mmsg] {
         let cost = |back_end, k| {
             let mut rows = rows.iter();
-            let row = rows.find(|row| row.back_end == back_end && row.k == k)?;
+            let is_it = |row: &&Row| row.back_end == back_end && row.k == k && !row.connected;
+            let row = rows.find(is_it)?;
             Some(&row.ns)
         };
         let of = |k| {

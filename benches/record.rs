@@ -33,6 +33,7 @@ mod shared {
     pub mod film;
     pub mod guest;
     pub mod meter;
+    pub mod metrics;
     pub mod options;
     pub mod processes;
     pub mod recorded;

@@ -88,6 +88,32 @@ fn two_participants_see_and_hear_each_other() {
 }
 
 #[test]
+fn a_frame_split_to_the_byte_leaves_as_one_train() {
+    let [padded, plain] = [true, false].map(|padding| {
+        let mut world = World::new(Options {
+            padding,
+            ..Options::clean(1)
+        });
+        world.enter("ann", "room", Plan::STAGE);
+        world.enter("bob", "room", Plan::AUDIENCE);
+        world.run_for(secs(4));
+        let end = world.now;
+        for sight in &oracle::sights(&world) {
+            expect_complete(sight, end);
+        }
+        let counters = world.snapshots()[0].counters.clone();
+        everybody_leaves(&mut world);
+        counters
+    });
+    assert_eq!(padded.datagrams_sent, plain.datagrams_sent);
+    assert_eq!(plain.padding_bytes_sent, 0);
+    // Three seconds of 30 frames; each second one takes two or three trains, for
+    // its packets are of two lengths and the last says the orientation.
+    let saved = plain.trains_sent - padded.trains_sent;
+    assert!((70..=95).contains(&saved), "{padded:?} {plain:?}");
+}
+
+#[test]
 fn bystanders_receive_nothing() {
     let mut world = World::new(Options::clean(2));
     world.enter("ann", "room", Plan::CALL);

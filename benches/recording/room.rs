@@ -2,11 +2,8 @@
 //! server as it is shipped: RTMP encoders publish, their files begin and end
 //! together. Every file is compared with what its encoder sent.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,6 +12,7 @@ use ringhall::ops::manifest::{self, FileState, Manifest};
 
 use crate::Options;
 use crate::shared::encoders::{Encoders, Published, film_of};
+use crate::shared::metrics::{Metrics, metrics};
 use crate::shared::processes::Process;
 use crate::shared::recorded::{Recorded, compare};
 use crate::shared::verdict::Verdict;
@@ -265,45 +263,6 @@ fn until(mut is_so: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Result<(), 
         sleep(LOOK_EVERY);
     }
     Ok(())
-}
-
-/// What the server says of itself, by series.
-struct Metrics(BTreeMap<String, f64>);
-
-impl Metrics {
-    /// Of all series of a family.
-    fn total(&self, name: &str) -> f64 {
-        let is_of = |series: &str| series.split('{').next() == Some(name);
-        let found = self.0.iter().filter(|(series, _)| is_of(series));
-        found.map(|(_, value)| value).sum()
-    }
-
-    /// What was dropped, but for want of viewers.
-    fn dropped(&self) -> Vec<(&String, &f64)> {
-        let is_drop = |series: &str, count: f64| {
-            let is_watched = !series.contains("\"no_subscriber\"");
-            series.starts_with("ringhall_drops_total{") && is_watched && count > 0.0
-        };
-        let all = self.0.iter();
-        all.filter(|(series, count)| is_drop(series, **count))
-            .collect()
-    }
-}
-
-fn metrics(port: u16) -> Result<Metrics, Box<dyn Error>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    if !text.starts_with("HTTP/1.1 200 ") {
-        return Err(format!("no metrics: {text}").into());
-    }
-    let lines = text.lines().filter(|line| line.starts_with("ringhall_"));
-    let series = lines.filter_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        Some((series.to_string(), value.parse().ok()?))
-    });
-    Ok(Metrics(series.collect()))
 }
 
 /// Upper bounds, in microseconds, of the turns between two looks.

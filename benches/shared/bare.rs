@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use io_uring::{IoUring, opcode, squeue, types};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
+use super::connected::Connected;
 use super::options::BackEnd;
 
 /// RTP header without extensions, RFC 3550 section 5.1.
@@ -48,6 +49,8 @@ pub struct Bare {
     headers: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
     controls: Vec<[u64; CONTROL_BYTES / 8]>,
+    /// A socket for each subscriber instead, if asked for.
+    connected: Option<Box<Connected>>,
     timestamp: u32,
 }
 
@@ -81,6 +84,7 @@ impl Bare {
             headers: vec![header; count],
             vectors: vec![vector; count],
             controls: vec![[0; CONTROL_BYTES / 8]; count],
+            connected: None,
             timestamp: 0,
         };
         for at in 0..count {
@@ -113,6 +117,9 @@ impl Bare {
             header.msg_controllen = CONTROL_BYTES as _;
             let used = write_control(header, (k > 1).then_some(WIRE_BYTES as u16));
             header.msg_controllen = used as _;
+        }
+        if let Some(connected) = &mut self.connected {
+            connected.prepare(k, &mut self.vectors);
         }
     }
 
@@ -180,6 +187,35 @@ impl Bare {
         Ok(submitted - failed)
     }
 
+    /// Opens a socket for each subscriber, connected to it, all on one port.
+    pub fn connect(&mut self, subscribers: &[SocketAddr]) -> io::Result<()> {
+        let connected = Connected::new(subscribers)?;
+        if let Some(ring) = &self.ring {
+            let mut fds = vec![self.socket.as_raw_fd()];
+            fds.extend(connected.sockets.iter().map(UdpSocket::as_raw_fd));
+            ring.submitter().unregister_files()?;
+            ring.submitter().register_files(&fds)?;
+        }
+        self.connected = Some(Box::new(connected));
+        Ok(())
+    }
+
+    /// The sockets of [`Bare::connect`].
+    pub fn connected_sockets(&self) -> &[UdpSocket] {
+        self.connected.as_ref().map_or(&[], |all| &all.sockets)
+    }
+
+    /// As [`Bare::send`], each train on its subscriber's socket: with `sendmmsg`
+    /// a call for each.
+    pub fn send_connected(&mut self, back_end: BackEnd) -> io::Result<usize> {
+        let connected = self.connected.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        match (back_end, &mut self.ring) {
+            (BackEnd::Mmsg, _) => connected.send(),
+            (BackEnd::Uring, Some(ring)) => connected.send_uring(ring),
+            (BackEnd::Uring, None) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Decrypts a packet of subscriber `at` and compares it with what was to
     /// be sent; `back` is how many packets ago it was, 0 for the newest.
     pub fn is_genuine(&self, at: usize, back: u64, packet: &mut [u8]) -> bool {
@@ -235,7 +271,7 @@ impl Subscriber {
 
 /// Room for a whole flush that the kernel has not delivered yet. What is above
 /// the host's limit is granted to root only.
-fn enlarge_send_buffer(socket: &UdpSocket) -> io::Result<()> {
+pub fn enlarge_send_buffer(socket: &UdpSocket) -> io::Result<()> {
     let wanted: libc::c_int = 8 << 20;
     let set = |option| {
         // SAFETY: both options take an int, read during the call.
@@ -285,7 +321,8 @@ fn name(address: &SocketAddr) -> libc::sockaddr_in {
     socket_name(*address)
 }
 
-fn socket_name(address: SocketAddrV4) -> libc::sockaddr_in {
+/// An address in the kernel's form.
+pub fn socket_name(address: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: address.port().to_be(),

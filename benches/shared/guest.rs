@@ -268,7 +268,9 @@ impl Guest {
         let header = rtp::Header::parse(packet).map_err(|error| format!("{error:?}"))?;
         let opened = keys.receiver.unprotect_rtp(&header, packet);
         let opened = opened.map_err(|error| format!("{error:?}"))?;
-        let payload = packet.get(header.len..opened.len);
+        let plain = packet.get(..opened.len).ok_or("no payload")?;
+        let len = rtp::payload_len(&header, plain).map_err(|error| format!("{error:?}"))?;
+        let payload = plain.get(header.len..header.len + len);
         Ok((header, payload.ok_or("no payload")?))
     }
 }

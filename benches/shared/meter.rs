@@ -74,15 +74,17 @@ impl Meter {
     }
 
     fn ksoftirqd_ns(&self) -> u64 {
-        let Some(file) = &self.ksoftirqd else {
-            return 0;
-        };
-        let mut text = [0; 64];
-        let len = file.read_at(&mut text, 0).unwrap_or(0);
-        let text = String::from_utf8_lossy(&text[..len]);
-        let first = text.split_whitespace().next();
-        first.and_then(|ns| ns.parse().ok()).unwrap_or(0)
+        self.ksoftirqd.as_ref().map_or(0, ran_ns)
     }
+}
+
+/// How long the thread of this `schedstat` ran so far.
+pub fn ran_ns(schedstat: &File) -> u64 {
+    let mut text = [0; 64];
+    let len = schedstat.read_at(&mut text, 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..len]);
+    let first = text.split_whitespace().next();
+    first.and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 /// CPU time of this thread so far, in and outside the kernel.
@@ -130,7 +132,8 @@ pub fn allowed_cpus() -> io::Result<Vec<usize>> {
         .collect())
 }
 
-fn ksoftirqd_of(cpu: usize) -> Option<File> {
+/// The kernel thread that does a CPU's network work, where a host shows it.
+pub fn ksoftirqd_of(cpu: usize) -> Option<File> {
     let name = format!("ksoftirqd/{cpu}\n");
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let said = fs::read_to_string(entry.path().join("comm")).ok()?;

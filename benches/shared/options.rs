@@ -16,6 +16,9 @@ const USAGE: &str = "options, behind `--`:
   --back-end NAME  only uring or mmsg [default: both]
   --tx             drop what is sent at the loopback's egress, in a network
                    namespace of its own: the transmit path alone; needs root
+  --unpadded       without RTP padding: a frame's packets, of two lengths as
+                   browsers make them, take two trains
+  --connected      of limit: also with a connected socket for each subscriber
   --only NAME      measure one alternative, for a profiler
   --cores N        of fanout: one room on 1 to N cores instead, beside the limit
                    on as many threads";
@@ -40,6 +43,8 @@ pub struct Options {
     pub train_lengths: Vec<usize>,
     pub back_ends: Vec<BackEnd>,
     pub tx: bool,
+    pub padded: bool,
+    pub connected: bool,
     pub only: Option<String>,
     /// How a room scales from one core to so many, instead.
     pub cores: Option<usize>,
@@ -54,6 +59,8 @@ impl Options {
             train_lengths: vec![1, 4, 8, 16],
             back_ends: vec![BackEnd::Uring, BackEnd::Mmsg],
             tx: false,
+            padded: true,
+            connected: false,
             only: None,
             cores: None,
         };
@@ -64,6 +71,8 @@ impl Options {
             match argument.as_str() {
                 "--bench" => options.rounds = ROUNDS_USUAL,
                 "--tx" => options.tx = true,
+                "--unpadded" => options.padded = false,
+                "--connected" => options.connected = true,
                 "--rounds" => asked = Some(value()?.parse()?),
                 "--only" => options.only = Some(value()?),
                 "--cores" => options.cores = Some(value()?.parse()?),

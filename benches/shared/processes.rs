@@ -109,6 +109,21 @@ impl Process {
         Ok(total)
     }
 
+    /// The CPU its thread `name` is pinned to.
+    pub fn cpu_of(&self, name: &str) -> Result<usize, Box<dyn Error>> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let task = task?.path();
+            if fs::read_to_string(task.join("comm"))?.trim_end() != name {
+                continue;
+            }
+            let status = fs::read_to_string(task.join("status"))?;
+            let mut lines = status.lines();
+            let cpus = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            return Ok(cpus.ok_or("a thread without CPUs")?.trim().parse()?);
+        }
+        Err(format!("{} has no thread {name}", self.name).into())
+    }
+
     /// Bytes it wrote to files, devices among them, so far.
     pub fn written_bytes(&self) -> Result<u64, Box<dyn Error>> {
         self.number("io", "wchar:")

@@ -24,8 +24,9 @@ const EXTENSION_BYTES: usize = 12;
 /// Identifiers of the two in the offer.
 const SEND_TIME_ID: u8 = 2;
 const TRANSPORT_NUMBER_ID: u8 = 3;
-/// Payload of one packet, so that what viewers get is `PACKET_BYTES` long.
-pub const PAYLOAD_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
+/// Payload of a packet, so that what viewers get is `PACKET_BYTES` long. Those
+/// of a frame's first half are a byte shorter, as libwebrtc makes them.
+const PAYLOAD_BYTES: usize = PACKET_BYTES - HEADER_BYTES;
 /// Where in the payload its number stands, behind VP8's descriptor and start.
 const NUMBER_AT: usize = 16;
 const VP8: u8 = 96;
@@ -119,9 +120,9 @@ impl Room {
             for place in 0..k {
                 let index = self.published;
                 write_header(&mut packet, ssrc, index, timestamp, place + 1 == k);
-                let payload = &mut packet[header_len..header_len + PAYLOAD_BYTES];
+                let len = header_len + PAYLOAD_BYTES - usize::from(place < k / 2);
+                let payload = &mut packet[header_len..len];
                 write_payload(payload, index, place == 0, key_frame);
-                let len = header_len + PAYLOAD_BYTES;
                 let sealed = keys
                     .sender
                     .protect_rtp(ssrc, index, &mut packet, header_len, len);
@@ -200,7 +201,7 @@ pub fn read_payload(payload: &[u8]) -> Option<u64> {
     let index = u64::from_be_bytes(*number);
     let first = payload.first()? & 0x10 != 0;
     let key_frame = first && payload.get(4)? & 1 == 0;
-    let mut expected = vec![0; PAYLOAD_BYTES];
+    let mut expected = vec![0; payload.len()];
     write_payload(&mut expected, index, first, key_frame);
     (payload == expected).then_some(index)
 }

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use ringhall::base::snapshot::ServerSnapshot;
 use ringhall::base::time::{Span, Time};
-use ringhall::core::record::RecordRules;
 use ringhall::core::trains::Train;
 use ringhall::core::{Core, CoreId, Input, Machine, Outbox, Rules, Setup, TurnReport};
 use ringhall::io::certificate::certificate;
@@ -46,7 +45,7 @@ impl Server {
     /// Inside a tokio runtime. `open` sees each socket before it is used.
     pub fn new(
         video: VideoCodec,
-        record: RecordRules,
+        rules: Rules,
         open: impl Fn(&Sockets) -> std::io::Result<()>,
     ) -> Result<Self, Box<dyn Error>> {
         let origin = Instant::now();
@@ -80,10 +79,7 @@ impl Server {
             opus_bitrate_bps: 64_000,
             aac_bitrate_bps: 96_000,
             tls: None,
-            rules: Rules {
-                record,
-                ..Rules::default()
-            },
+            rules,
             keep_alive: KeepAlive {
                 interval: NEVER,
                 probes: 1,

@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 
 use ringhall::base::time::{Ntp, Span, Time};
 use ringhall::core::record::RecordRules;
-use ringhall::core::{Input, Machine};
+use ringhall::core::{Input, Machine, Rules};
 use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::rtcp::{self, SenderInfo};
 
@@ -80,7 +80,11 @@ impl Studio {
         record: RecordRules,
         sink: Sink,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut server = Server::new(VideoCodec::H264, record, |_| Ok(()))?;
+        let rules = Rules {
+            record,
+            ..Rules::default()
+        };
+        let mut server = Server::new(VideoCodec::H264, rules, |_| Ok(()))?;
         server.told = Some(Time::from_us(1_000_000));
         let identity = server::identity(server.origin())?;
         let crowd = Crowd::new(viewers)?;

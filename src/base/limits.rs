@@ -45,6 +45,12 @@ pub const HELD_PACKETS_MAX: usize = 4_096;
 /// has another reason, and padding it would cost more than a train of its own.
 pub const PADDING_MAX_BYTES: u8 = 64;
 
+/// Padding makes payloads whole blocks of the cipher up to this length: with the
+/// RTP header (12) and SRTP's tail it is what IPv6's least MTU leaves a datagram.
+pub const PADDED_PAYLOAD_MAX_BYTES: u16 = 1_200;
+
+const _: () = assert!(PADDED_PAYLOAD_MAX_BYTES as usize + 12 + SRTP_TAIL_MAX_BYTES <= 1_280 - 48);
+
 const _: () = assert!(TRAINS_FLUSH + FORWARD_RUN_MAX < TRAINS_MAX / 4);
 const _: () = assert!(TRAIN_MAX_BYTES >= DATAGRAM_MAX_BYTES + SRTP_TAIL_MAX_BYTES);
 const _: () = assert!(TRAIN_MAX_BYTES <= 65_507);

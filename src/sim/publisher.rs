@@ -301,11 +301,13 @@ impl Publisher {
             payload.extend(now.as_us().to_be_bytes());
             let filler = (id as u8).wrapping_add(index as u8);
             let last = index + 1 == packets;
-            // As an encoder's output, all packets but the last are about alike.
-            let len = if last {
+            // Encoders fill packets and leave the last what remains, or, as
+            // libwebrtc, split evenly: the later packets are a byte longer.
+            let is_even = id % 2 == 1;
+            let len = if last && !is_even {
                 100 + self.noise.below(500)
             } else {
-                900
+                900 + u64::from(is_even && index >= packets / 2)
             } as usize;
             payload.resize(len, filler);
             self.send_video(timestamp, last, payload, clear);

@@ -59,6 +59,8 @@ pub struct Options {
     pub record_aac: bool,
     /// Viewers are spread over the cores, from the first.
     pub spread: bool,
+    /// Packets of a frame are made equally long.
+    pub padding: bool,
     /// A recording that would begin with more black begins with its stream.
     pub shift_max: Span,
 }
@@ -79,6 +81,7 @@ impl Options {
             origin_is_room: false,
             record_aac: false,
             spread: true,
+            padding: true,
             shift_max: Span::from_secs(6 * 3_600),
         }
     }
@@ -433,6 +436,7 @@ fn setup(
                 shift_max: options.shift_max,
                 ..RecordRules::default()
             },
+            padding: options.padding,
             spread_above_permille: if options.spread { 0 } else { u32::MAX },
             ..Rules::default()
         },

@@ -291,4 +291,6 @@ fn segment_size(train: &Train) -> Option<u16> {
 }
 
 #[cfg(test)]
+mod full_tests;
+#[cfg(test)]
 mod tests;

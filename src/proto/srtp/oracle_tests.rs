@@ -73,8 +73,14 @@ fn rtp_sealed_by_the_fan_out_call_opens_there() {
             let header_len = header(&plain).len;
             let mut out = [0xeeu8; 1_500];
             out[..header_len].copy_from_slice(&plain[..header_len]);
+            let (payload, padding) = (&plain[header_len..], index as u8);
+            let mut plain = plain.clone();
+            if padding > 0 {
+                plain.resize(plain.len() + usize::from(padding) - 1, 0);
+                plain.push(padding);
+            }
             let len = sender
-                .seal_from(5, index, &mut out, header_len, &plain[header_len..], 0)
+                .seal_from(5, index, &mut out, header_len, payload, padding)
                 .unwrap();
             let opened = oracle.decrypt_rtp(&out[..len]).unwrap();
             assert_eq!(&opened[..], &plain[..], "{profile:?} {index}");
