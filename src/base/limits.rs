@@ -37,7 +37,7 @@ pub const TRAINS_FLUSH: usize = 64;
 pub const FORWARD_RUN_MAX: usize = 64;
 
 /// Video packets a core holds back, for a millisecond at most, so that frames
-/// leave whole: 40 Mbit/s of it. What is beyond leaves at once.
+/// leave whole: 40 Gbit/s of it. What is beyond leaves at once.
 pub const HELD_PACKETS_MAX: usize = 4_096;
 
 /// Most a packet is padded to be as long as the others of its frame. Browsers
