@@ -11,6 +11,7 @@ const HEIGHT: f64 = 220.0;
 /// Around a plot, for its numbers.
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 28.0;
+const RIGHT: f64 = 40.0;
 const COLOURS: [&str; 7] = [
     "#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d",
 ];
@@ -70,7 +71,7 @@ impl Axes {
 
     fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let along = (self.x_of(x) - self.low) / (self.high - self.low);
-        let across = LEFT + along * (WIDTH - LEFT - 12.0);
+        let across = LEFT + along * (WIDTH - LEFT - RIGHT);
         (across, (HEIGHT - BOTTOM) * (1.0 - y / self.top * 0.95))
     }
 
