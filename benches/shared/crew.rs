@@ -106,14 +106,14 @@ impl Working {
             core.advance(now, outbox);
         }
         let mut report = TurnReport {
-            relays_dropped: outbox.close_relays(),
             received: received.received,
             ..TurnReport::default()
         };
-        post.deliver(*id, &mut outbox.mail);
         let mut more = true;
         while more {
             more = core.proceed(now, outbox);
+            report.relays_dropped += outbox.close_relays();
+            post.deliver(*id, &mut outbox.mail);
             if !outbox.trains.is_empty() {
                 let sent = udp.send(&mut outbox.trains, taken);
                 report.trains += sent.trains;

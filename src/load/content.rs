@@ -98,21 +98,12 @@ fn vp8(units: &[&[u8]]) -> Frame {
     pieces.enumerate().map(payload).collect()
 }
 
-/// RFC 6184: parameter sets in one packet (section 5.7.1), a picture by itself or
-/// in equal fragments (5.8).
+/// RFC 6184: a unit in one packet (section 5.6), or in equal fragments (5.8).
+/// Parameter sets go by themselves, not together (5.7.1): what is sent behind a
+/// payload would read as one more of them.
 fn h264(units: &[&[u8]]) -> Frame {
     let mut frame = Frame::new();
-    let (small, large): (Vec<&[u8]>, Vec<&[u8]>) =
-        units.iter().partition(|unit| is_parameter_set(unit));
-    if !small.is_empty() {
-        let mut together = vec![0x78];
-        for unit in small {
-            together.extend((unit.len() as u16).to_be_bytes());
-            together.extend(unit);
-        }
-        frame.push(together);
-    }
-    for unit in large {
+    for unit in units {
         let Some((head, body)) = unit.split_first() else {
             continue;
         };
@@ -130,11 +121,6 @@ fn h264(units: &[&[u8]]) -> Frame {
         }
     }
     frame
-}
-
-fn is_parameter_set(unit: &[u8]) -> bool {
-    unit.first()
-        .is_some_and(|head| matches!(head & 0x1f, 7 | 8))
 }
 
 /// Pieces whose lengths differ by a byte at most, the longer ones last, as
