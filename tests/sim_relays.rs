@@ -153,9 +153,20 @@ fn what_viewers_lose_is_resent_by_their_core() {
 
 #[test]
 fn reports_at_other_cores_keep_sound_and_picture_in_step() {
-    let (mut world, ..) = broadcast(on(4, 3), Plan::STAGE);
+    let mut world = World::new(on(4, 3));
+    world.enter("cam", "room", Plan::STAGE);
+    for number in 0..VIEWERS {
+        world.enter(&format!("viewer{number}"), "room", Plan::AUDIENCE);
+    }
+    world.run_for(ms(900));
+    // They are there before the publisher's first report.
+    let seated = oracle::sights(&world);
+    assert!(seated.iter().all(|sight| sight.viewer.sender_reports == 0));
+    assert_eq!(seated.len(), VIEWERS);
+    world.run_for(secs(5));
     for sight in oracle::sights(&world) {
         assert!(sight.viewer.sender_reports >= 6, "{}", sight.login);
+        assert!(sight.viewer.skew_max < SKEW_MAX, "{}", sight.login);
     }
     everybody_leaves(&mut world);
 }

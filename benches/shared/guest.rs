@@ -11,7 +11,7 @@ use ringhall::base::time::Time;
 use ringhall::core::ConnectionId;
 use ringhall::proto::dtls::{Dtls, DtlsFailure, Established, Identity};
 use ringhall::proto::srtp::{self, Profile};
-use ringhall::proto::ws::client_text_frame;
+use ringhall::proto::ws::{client_text_frame, take_server_frame};
 use ringhall::wire::codec::VideoCodec;
 use ringhall::wire::{demux, rtcp, rtp, stun};
 use serde_json::{Value, json};
@@ -150,7 +150,8 @@ impl Guest {
             self.heard.drain(..head + 4);
             self.upgraded = true;
         }
-        while let Some(text) = take_frame(&mut self.heard) {
+        while let Some((_, payload)) = take_server_frame(&mut self.heard) {
+            let text = String::from_utf8_lossy(&payload);
             // Most of what a large room says is about others.
             if !["setRemoteSDP", "fail", "FAILED"]
                 .iter()
@@ -336,22 +337,4 @@ fn ssrc(section: &str, sdp: &str) -> Option<u32> {
     let section = sections.find(|text| text.starts_with(section))?;
     let (_, ssrc) = section.split_once("a=ssrc:")?;
     ssrc.split(' ').next()?.parse().ok()
-}
-
-/// The first whole frame of `bytes`, taken out; the server's are unmasked.
-fn take_frame(bytes: &mut Vec<u8>) -> Option<String> {
-    let (start, len) = match *bytes.get(1)? {
-        126 => (
-            4,
-            usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
-        ),
-        127 => (
-            10,
-            u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize,
-        ),
-        len => (2, usize::from(len)),
-    };
-    let text = String::from_utf8_lossy(bytes.get(start..start + len)?).into_owned();
-    bytes.drain(..start + len);
-    Some(text)
 }

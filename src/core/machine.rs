@@ -301,7 +301,6 @@ impl Core {
 impl Machine for Core {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.turn_at = now;
-        self.tell_load(now, out);
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes, out),
             Input::Accepted {
@@ -351,6 +350,7 @@ impl Machine for Core {
         }
         self.proceed_handshakes(now, out);
         self.proceed_snapshots(out);
+        self.tell_load(now, out);
         self.drain_local(now, out);
         false
     }

@@ -196,7 +196,7 @@ fn watch(plan: &Plan, wishes: &Wishes, heard: &Receiver<Heard>) -> Result<Watche
             let look = Look::take(wishes);
             let second = look.second(plan, &last, &progress);
             if !wishes.is_quiet {
-                tell(&second, &look.latencies(&progress));
+                tell(&second, sum(&progress, "packets"));
             }
             watched.doubts.extend(busy(&look, &last, &progress));
             watched.doubts.sort();
@@ -224,6 +224,11 @@ fn number(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or(0)
 }
 
+/// Over all workers.
+fn sum(progress: &[Value], name: &str) -> u64 {
+    progress.iter().map(|one| number(one, name)).sum()
+}
+
 impl Look {
     fn take(wishes: &Wishes) -> Self {
         let server = wishes.pid.and_then(|pid| host::usage(pid).ok());
@@ -235,26 +240,21 @@ impl Look {
     }
 
     fn with(mut self, progress: &[Value]) -> Self {
-        self.packets = self.latencies(progress);
+        self.packets = sum(progress, "packets");
         self.workers_us = progress.iter().map(|one| number(one, "cpu_us")).collect();
         self
     }
 
-    fn latencies(&self, progress: &[Value]) -> u64 {
-        progress.iter().map(|one| number(one, "latencies")).sum()
-    }
-
     fn second(&self, plan: &Plan, last: &Look, progress: &[Value]) -> Second {
         let wall = self.at_us.saturating_sub(last.at_us).max(1) as f64;
-        let sum = |name: &str| progress.iter().map(|one| number(one, name)).sum::<u64>();
         let before: u64 = last.workers_us.iter().sum();
         Second {
             at_s: self.at_us.saturating_sub(plan.start_us) as f64 / 1e6,
-            joins: sum("joins_ok"),
-            failed: sum("failed"),
-            packets: self.latencies(progress).saturating_sub(last.packets),
+            joins: sum(progress, "joins_ok"),
+            failed: sum(progress, "failed"),
+            packets: sum(progress, "packets").saturating_sub(last.packets),
             server_cpu: self.server_us.saturating_sub(last.server_us) as f64 / wall,
-            generator_cpu: sum("cpu_us").saturating_sub(before) as f64 / wall,
+            generator_cpu: sum(progress, "cpu_us").saturating_sub(before) as f64 / wall,
         }
     }
 }
@@ -271,7 +271,7 @@ fn busy(look: &Look, last: &Look, progress: &[Value]) -> Option<String> {
     })
 }
 
-fn tell(second: &Second, packets: &u64) {
+fn tell(second: &Second, packets: u64) {
     println!(
         "{:>6.1} s  joined {:>6}  failed {:>4}  packets/s {:>8}  all {:>10}  server {:>5.1} %  generator {:>5.1} %",
         second.at_s,

@@ -1,7 +1,7 @@
 //! A viewer's end of a stream: takes packets, asks for what is missing as browsers
 //! do, reports, and counts what came, when, and what did not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::{Span, Time};
 use crate::load::sdp::Remote;
@@ -39,7 +39,7 @@ struct Track {
 #[derive(Default)]
 struct Numbers {
     range: Option<(u32, u32)>,
-    seen: BTreeMap<u32, ()>,
+    seen: BTreeSet<u32>,
     came: u64,
     doubles: u64,
     late: u64,
@@ -48,7 +48,7 @@ struct Numbers {
 impl Numbers {
     fn note(&mut self, number: u32) {
         let (first, last) = *self.range.get_or_insert((number, number));
-        if number < first || self.seen.insert(number, ()).is_some() {
+        if number < first || !self.seen.insert(number) {
             self.doubles += u64::from(number >= first);
             return;
         }
@@ -148,9 +148,10 @@ impl Watch {
         } else {
             track.ssrc = Some(header.ssrc);
             track.highest = track.highest.max(Some(index));
+            let rate = if track.is_video { 90_000 } else { 48_000 };
             track
                 .reception
-                .on_packet(index, header.timestamp, 90_000, now);
+                .on_packet(index, header.timestamp, rate, now);
             index
         };
         track.nack.on_packet(ext_seq, now);

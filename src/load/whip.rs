@@ -12,7 +12,7 @@ use crate::load::sdp::{self, Remote};
 use crate::load::worker::{Crowd, JOIN_PATIENCE};
 
 /// Comes, stays until `stop`, and goes.
-pub async fn visit(crowd: &Rc<Crowd>, number: u64, visit: u64, stop: watch::Receiver<bool>) {
+pub async fn visit(crowd: &Rc<Crowd>, number: u64, stop: watch::Receiver<bool>) {
     let (room, publishes, place) = crowd.plan.role(number);
     let room = crowd.plan.room(room);
     let mut calls = Vec::new();
@@ -32,7 +32,6 @@ pub async fn visit(crowd: &Rc<Crowd>, number: u64, visit: u64, stop: watch::Rece
             calls.push(spawn_local(call(me, path, false, stop.clone())));
         }
     }
-    let _ = visit;
     for call in calls {
         let _ = call.await;
     }

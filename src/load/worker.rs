@@ -173,7 +173,7 @@ async fn play(crowd: Rc<Crowd>, number: u64) -> std::io::Result<()> {
         tell(&json!({"progress": {
             "joins_ok": tally.count("joins_ok"),
             "failed": failed,
-            "latencies": tally.histograms.get("latency_us").map_or(0, |h| h.total),
+            "packets": tally.histograms.get("latency_us").map_or(0, |h| h.total),
             "cpu_us": host::own_cpu_us(),
         }}))?;
     }
@@ -208,7 +208,7 @@ async fn take_part(crowd: Rc<Crowd>, participant: u64, stop: watch::Receiver<boo
         match crowd.plan.dialect {
             Dialect::Official => official::visit(&crowd, participant, visit, stay).await,
             Dialect::Janus => janus::visit(&crowd, participant, stay).await,
-            Dialect::Whip => whip::visit(&crowd, participant, visit, stay).await,
+            Dialect::Whip => whip::visit(&crowd, participant, stay).await,
         }
         visit += 1;
         if crowd.plan.churn_s == 0.0 || publishes {

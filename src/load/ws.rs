@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::load::http::Url;
-use crate::proto::ws::client_text_frame;
+use crate::proto::ws::{client_text_frame, take_server_frame};
 
 /// A message of a server at most; a room's state may be long.
 const MESSAGE_MAX_BYTES: usize = 8 << 20;
@@ -73,7 +73,7 @@ impl WebSocket {
     /// dropped while it waits: nothing is lost.
     pub async fn hear(&mut self) -> io::Result<String> {
         loop {
-            while let Some((opcode, payload)) = take_frame(&mut self.heard) {
+            while let Some((opcode, payload)) = take_server_frame(&mut self.heard) {
                 match opcode {
                     1 => {
                         return String::from_utf8(payload).map_err(|_| broken("text is not UTF-8"));
@@ -99,36 +99,13 @@ fn close_reason(payload: &[u8]) -> String {
     format!("closed: {}", String::from_utf8_lossy(reason))
 }
 
-/// Takes one unmasked frame (section 5.2) off `input`: opcode and payload. Servers
-/// here do not fragment.
-fn take_frame(input: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
-    let opcode = input.first()? & 0x0f;
-    let number = |range: std::ops::Range<usize>| -> Option<usize> {
-        let bytes = input.get(range)?.iter();
-        Some(bytes.fold(0, |n, byte| n << 8 | usize::from(*byte)))
-    };
-    let (head, len): (usize, usize) = match input.get(1)? & 0x7f {
-        126 => (4, number(2..4)?),
-        127 => (10, number(2..10)?),
-        len => (2, usize::from(len)),
-    };
-    let payload = input.get(head..head.checked_add(len)?)?.to_vec();
-    input.drain(..head + len);
-    Some((opcode, payload))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_taken_whole() {
-        let mut input = vec![0x81, 3, b'a', b'b', b'c', 0x81, 126, 0, 200];
-        assert_eq!(take_frame(&mut input), Some((1, b"abc".to_vec())));
-        assert_eq!(take_frame(&mut input), None);
-        input.extend([b'x'; 200]);
-        assert_eq!(take_frame(&mut input), Some((1, vec![b'x'; 200])));
-        assert!(input.is_empty());
+    fn a_close_frame_says_why() {
         assert_eq!(close_reason(b"\x03\xe8bye"), "closed: bye");
+        assert_eq!(close_reason(b""), "closed: ");
     }
 }

@@ -236,6 +236,24 @@ pub fn client_text_frame(text: &str, mask: [u8; 4]) -> Vec<u8> {
     frame
 }
 
+/// A client's end: takes one unmasked frame of a server (RFC 6455 section 5.2) off
+/// `input`, opcode and payload. Servers it is used toward do not fragment.
+pub fn take_server_frame(input: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let opcode = input.first()? & 0x0f;
+    let number = |range: std::ops::Range<usize>| -> Option<usize> {
+        let bytes = input.get(range)?.iter();
+        Some(bytes.fold(0, |n, byte| n << 8 | usize::from(*byte)))
+    };
+    let (head, len): (usize, usize) = match input.get(1)? & 0x7f {
+        126 => (4, number(2..4)?),
+        127 => (10, number(2..10)?),
+        len => (2, usize::from(len)),
+    };
+    let payload = input.get(head..head.checked_add(len)?)?.to_vec();
+    input.drain(..head + len);
+    Some((opcode, payload))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,5 +342,28 @@ mod tests {
     fn accept_key_of_rfc_6455() {
         let response = upgrade_response("dGhlIHNhbXBsZSBub25jZQ==");
         assert!(response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    }
+
+    #[test]
+    fn frames_of_every_length_form_are_taken_whole() {
+        for len in [0usize, 125, 126, 70_000] {
+            let mut frame = vec![0x81];
+            match len {
+                0..=125 => frame.push(len as u8),
+                126..=0xffff => {
+                    frame.push(126);
+                    frame.extend((len as u16).to_be_bytes());
+                }
+                _ => {
+                    frame.push(127);
+                    frame.extend((len as u64).to_be_bytes());
+                }
+            }
+            frame.extend(vec![b'x'; len]);
+            let mut cut = frame[..frame.len() - 1].to_vec();
+            assert_eq!(take_server_frame(&mut cut), None);
+            assert_eq!(take_server_frame(&mut frame), Some((1, vec![b'x'; len])));
+            assert!(frame.is_empty());
+        }
     }
 }

@@ -19,22 +19,13 @@ use crate::wire::rtp::{self, EgressExtensions, EgressHeader};
 /// head, a 16-byte mid, two one-byte elements, padding.
 const HEADER_MAX_BYTES: usize = 64;
 
-/// Forwards the packet `arrived` to one viewer of `publication`, `padding` bytes
-/// longer.
+/// Forwards a packet to one viewer, `padding` bytes longer.
 pub fn forward(
-    publication: &Publication,
-    arrived: Arrived,
-    padding: u8,
+    (arrived, meta, payload, padding): (Arrived, &Meta, &[u8], u8),
     peer: &mut Peer,
     trains: &mut Trains,
     counters: &mut Counters,
 ) {
-    let Some((meta, payload)) = publication
-        .track(arrived.kind)
-        .and_then(|track| track.window.get(arrived.ext_seq))
-    else {
-        return counters.drop(Drop::Overrun);
-    };
     match send(peer, arrived, meta, payload, padding, trains) {
         Ok(true) => {
             counters.media_packets_forwarded += 1;

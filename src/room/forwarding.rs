@@ -134,7 +134,7 @@ impl Forwarding {
     /// Forwards everything at once, for somebody who is about to change what
     /// viewers get next.
     pub fn finish(&mut self, now: Time, way: &mut Way<'_>) {
-        self.held.release_all(&mut self.waiting);
+        self.held.release_all(way.publications, &mut self.waiting);
         self.begin(now, way);
         self.forward(usize::MAX, way);
     }
@@ -185,7 +185,13 @@ impl Forwarding {
             if viewers.is_empty() && !is_relayed {
                 way.counters.drop_many(Drop::NoSubscriber, run.len() as u64);
             }
-            while let (Some(publication), Some(viewer)) = (publication, viewers.get(self.viewer)) {
+            // Looked up once for all viewers.
+            let mut packets = [None; FORWARD_RUN_MAX];
+            for (packet, waiting) in packets.iter_mut().zip(run) {
+                let track = publication.and_then(|p| p.track(waiting.arrived.kind));
+                *packet = track.and_then(|track| track.window.get(waiting.arrived.ext_seq));
+            }
+            while let Some(viewer) = viewers.get(self.viewer) {
                 if way.trains.len() >= trains_max {
                     return true;
                 }
@@ -193,12 +199,17 @@ impl Forwarding {
                 let Some(peer) = way.peers.get_mut(*viewer) else {
                     continue;
                 };
-                for waiting in run {
+                for (waiting, packet) in run.iter().zip(&packets) {
                     let Waiting {
                         arrived, padding, ..
                     } = *waiting;
-                    let (trains, counters) = (&mut *way.trains, &mut *way.counters);
-                    fanout::forward(publication, arrived, padding, peer, trains, counters);
+                    match packet {
+                        Some((meta, payload)) => {
+                            let packet = (arrived, *meta, *payload, padding);
+                            fanout::forward(packet, peer, way.trains, way.counters);
+                        }
+                        None => way.counters.drop(Drop::Overrun),
+                    }
                 }
             }
             self.at += run.len();
@@ -286,33 +297,13 @@ mod tests {
     use crate::base::random::Noise;
     use crate::room::publication::{Injected, PublicationSpec};
     use crate::room::track::TrackSpec;
-    use crate::wire::codec::{Codec, VideoCodec};
+    use crate::wire::codec::{AudioCodec, Codec, VideoCodec};
 
-    fn video() -> TrackSpec {
-        TrackSpec {
-            codec: Codec::Video(VideoCodec::Vp8),
-            payload_type: 96,
-            rtx_payload_type: None,
-            clock_rate: 90_000,
-            mid: None,
-            ssrc: None,
-            rtx_ssrc: None,
-            mid_id: None,
-            audio_level_id: None,
-            orientation_id: None,
-            transport_cc_id: None,
-            nack: false,
-            pli: false,
-            fir: false,
-            remb: false,
-        }
-    }
-
-    /// The lengths that packets of these frames are padded to.
-    fn padded(frames: &[&[usize]]) -> Vec<usize> {
+    /// One publication of video and sound.
+    fn publications() -> (Slab<Publication>, Key<Publication>) {
         let spec = PublicationSpec {
-            audio: None,
-            video: Some(video()),
+            audio: Some(TrackSpec::local(Codec::Audio(AudioCodec::Opus))),
+            video: Some(TrackSpec::local(Codec::Video(VideoCodec::Vp8))),
             reference_times: false,
             reduced_size: false,
             max_bitrate_kbps: None,
@@ -321,6 +312,12 @@ mod tests {
         let mut publications = Slab::new(1);
         let publication = Publication::new(Time::ZERO, None, spec, &mut Noise::new(1));
         let key = publications.insert(publication).unwrap();
+        (publications, key)
+    }
+
+    /// The lengths that packets of these frames are padded to.
+    fn padded(frames: &[&[usize]]) -> Vec<usize> {
+        let (mut publications, key) = publications();
         let publication = publications.get_mut(key).unwrap();
         let mut waiting = Vec::new();
         for (timestamp, frame) in (1..).zip(frames) {
@@ -366,5 +363,74 @@ mod tests {
         assert_eq!(padded(&[&[1_399, 1_400, 5]]), [1_400, 1_400, 5]);
         let sets_first: &[usize] = &[40, 1_000, 1_001, 1_001];
         assert_eq!(padded(&[sets_first]), [40, 1_008, 1_008, 1_001]);
+    }
+
+    const HOLD: Span = Span::from_ms(1);
+
+    /// Hands in a packet as it comes; how many are ready to be forwarded then.
+    fn comes(
+        forwarding: &mut Forwarding,
+        publications: &mut Slab<Publication>,
+        key: Key<Publication>,
+        at_us: u64,
+        (kind, marker): (Kind, bool),
+    ) -> usize {
+        let publication = publications.get_mut(key).unwrap();
+        let packet = Injected {
+            timestamp: 0,
+            marker,
+            keyframe_start: false,
+        };
+        let at = Time::from_us(at_us);
+        let arrived = publication.inject(at, kind, packet, b"packet").unwrap();
+        forwarding.push_of_frame(at, key, publication, arrived);
+        forwarding.waiting.len()
+    }
+
+    #[test]
+    fn a_frame_waits_for_its_last_packet_and_sound_for_nothing() {
+        let (mut publications, key) = publications();
+        let mut forwarding = Forwarding::new(true, HOLD);
+        let mut come = |at_us, kind, marker| {
+            let packet = (kind, marker);
+            comes(&mut forwarding, &mut publications, key, at_us, packet)
+        };
+        assert_eq!(come(0, Kind::Video, false), 0);
+        assert_eq!(come(100, Kind::Audio, false), 1, "sound goes at once");
+        assert_eq!(come(200, Kind::Video, false), 1);
+        assert_eq!(come(300, Kind::Video, true), 4, "the last releases all");
+        assert_eq!(come(400, Kind::Video, true), 5, "a frame of one packet");
+        assert_eq!(forwarding.next_due(), None);
+    }
+
+    #[test]
+    fn a_packet_waits_so_long_and_who_spaces_them_out_is_not_waited_for() {
+        let (mut publications, key) = publications();
+        let mut forwarding = Forwarding::new(true, HOLD);
+        let packet = (Kind::Video, false);
+        for at_us in [0, 4_000] {
+            let ready = comes(&mut forwarding, &mut publications, key, at_us, packet);
+            assert_eq!(ready, 0);
+            let due = Time::from_us(at_us) + HOLD;
+            assert_eq!(forwarding.next_due(), Some(due));
+            let (held, ready) = (&mut forwarding.held, &mut forwarding.waiting);
+            held.release_old(due - Span::from_us(1), &mut publications, ready);
+            assert_eq!(ready.len(), 0);
+            held.release_old(due, &mut publications, ready);
+            assert_eq!(ready.len(), 1);
+            ready.clear();
+        }
+        // Both waited in vain.
+        let ready = comes(&mut forwarding, &mut publications, key, 8_000, packet);
+        assert_eq!(ready, 1);
+    }
+
+    #[test]
+    fn nothing_waits_where_that_is_not_wanted() {
+        let (mut publications, key) = publications();
+        let mut forwarding = Forwarding::new(true, Span::ZERO);
+        let packet = (Kind::Video, false);
+        let ready = comes(&mut forwarding, &mut publications, key, 0, packet);
+        assert_eq!((ready, forwarding.next_due()), (1, None));
     }
 }

@@ -23,6 +23,8 @@ pub struct Patience {
     futile: u8,
     /// Packets let through since.
     passed: u16,
+    /// Its packets held now.
+    held: u16,
 }
 
 impl Patience {
@@ -42,7 +44,7 @@ impl Patience {
     fn learn(&mut self, gathered: usize) {
         match gathered {
             0 | 1 => self.futile = self.futile.saturating_add(1),
-            _ => *self = Patience::default(),
+            _ => (self.futile, self.passed) = (0, 0),
         }
     }
 }
@@ -67,9 +69,11 @@ impl Held {
         if self.age_max == Span::ZERO || self.packets.len() >= HELD_PACKETS_MAX {
             return Some(packet);
         }
-        if !self.has(packet.publication) && !publication.patience.tries() {
+        let patience = &mut publication.patience;
+        if patience.held == 0 && !patience.tries() {
             return Some(packet);
         }
+        patience.held += 1;
         self.packets.push(packet);
         None
     }
@@ -87,8 +91,9 @@ impl Held {
         publication: &mut Publication,
         ready: &mut Vec<Waiting>,
     ) {
-        let released = self.release(key, ready);
-        if released > 0 {
+        if publication.patience.held > 0 {
+            publication.patience.held = 0;
+            let released = self.release(key, ready);
             publication.patience.learn(released + 1);
         }
     }
@@ -107,6 +112,7 @@ impl Held {
             };
             let released = self.release(oldest, ready);
             if let Some(publication) = publications.get_mut(oldest) {
+                publication.patience.held = 0;
                 publication.patience.learn(released);
             }
         }
@@ -125,7 +131,12 @@ impl Held {
     }
 
     /// Appends everything to `ready`.
-    pub fn release_all(&mut self, ready: &mut Vec<Waiting>) {
+    pub fn release_all(&mut self, publications: &mut Slab<Publication>, ready: &mut Vec<Waiting>) {
+        for held in &self.packets {
+            if let Some(publication) = publications.get_mut(held.publication) {
+                publication.patience.held = 0;
+            }
+        }
         ready.append(&mut self.packets);
     }
 

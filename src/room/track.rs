@@ -46,6 +46,27 @@ pub struct TrackSpec {
 }
 
 impl TrackSpec {
+    /// A track that nobody negotiated: its payload type is never sent.
+    pub fn local(codec: Codec) -> Self {
+        TrackSpec {
+            codec,
+            payload_type: 0,
+            rtx_payload_type: None,
+            clock_rate: codec.clock_rate(),
+            mid: None,
+            ssrc: None,
+            rtx_ssrc: None,
+            mid_id: None,
+            audio_level_id: None,
+            orientation_id: None,
+            transport_cc_id: None,
+            nack: false,
+            pli: false,
+            fir: false,
+            remb: false,
+        }
+    }
+
     /// Whether the peer makes a key frame when asked.
     pub fn makes_keyframes(&self) -> bool {
         self.pli || self.fir

@@ -6,7 +6,7 @@ use crate::base::random::Noise;
 use crate::base::time::{Ntp, Span, Time};
 use crate::core::border::{ConnectionId, CoreId};
 use crate::proto::dtls::Identity;
-use crate::proto::ws::client_text_frame;
+use crate::proto::ws::{client_text_frame, take_server_frame};
 use crate::signal::client::{self, ServerMessage};
 use crate::sim::net::Faults;
 use crate::sim::peer_connection::{Birth, PeerConnection, Silence, Status};
@@ -157,7 +157,7 @@ impl Browser {
             self.upgraded = self.input.starts_with(b"HTTP/1.1 101 ");
             self.input.drain(..end + 4);
         }
-        while let Some((opcode, payload)) = take_frame(&mut self.input) {
+        while let Some((opcode, payload)) = take_server_frame(&mut self.input) {
             let text = String::from_utf8_lossy(&payload).into_owned();
             trace.note(now, self.number, Kind::Heard, &payload);
             if opcode != 1 {
@@ -337,58 +337,4 @@ impl Browser {
 pub fn new_address(number: usize, shop: &mut Workshop) -> std::net::SocketAddr {
     shop.next_port += 1;
     ([192, 0, 2, number as u8], shop.next_port).into()
-}
-
-/// Takes one unmasked frame of a server (RFC 6455 section 5.2) off `input`:
-/// opcode and payload. Servers here do not fragment.
-fn take_frame(input: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
-    let opcode = input.first()? & 0x0f;
-    let (head, len) = match input.get(1)? & 0x7f {
-        126 => (
-            4,
-            input
-                .get(2..4)?
-                .iter()
-                .fold(0, |n, b| n << 8 | usize::from(*b)),
-        ),
-        127 => (
-            10,
-            input
-                .get(2..10)?
-                .iter()
-                .fold(0, |n, b| n << 8 | usize::from(*b)),
-        ),
-        len => (2, usize::from(len)),
-    };
-    let payload = input.get(head..head + len)?.to_vec();
-    input.drain(..head + len);
-    Some((opcode, payload))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_of_every_length_form_are_taken_whole() {
-        for len in [0usize, 125, 126, 70_000] {
-            let mut frame = vec![0x81];
-            match len {
-                0..=125 => frame.push(len as u8),
-                126..=0xffff => {
-                    frame.push(126);
-                    frame.extend((len as u16).to_be_bytes());
-                }
-                _ => {
-                    frame.push(127);
-                    frame.extend((len as u64).to_be_bytes());
-                }
-            }
-            frame.extend(vec![b'x'; len]);
-            let mut cut = frame[..frame.len() - 1].to_vec();
-            assert_eq!(take_frame(&mut cut), None);
-            assert_eq!(take_frame(&mut frame), Some((1, vec![b'x'; len])));
-            assert!(frame.is_empty());
-        }
-    }
 }

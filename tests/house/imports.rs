@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "base", "wire", "proto", "room", "signal", "record", "ops", "web", "core",
         ],
     ),
-    ("load", &["base", "wire", "proto", "room", "signal", "io"]),
+    ("load", &["base", "wire", "proto", "signal", "io"]),
 ];
 
 /// Where each dependency may be named, as prefixes of paths under `src/`.

@@ -71,8 +71,10 @@ impl Core {
             is_whep: matches!(asker, Asker::Http(_)),
             source,
         };
-        let number = seat;
-        let carrier = Carrier::Afar(AfarSeat { core: at.0, number });
+        let carrier = Carrier::Afar(AfarSeat {
+            core: at.0,
+            number: seat,
+        });
         self.add_stream(asked, carrier, StreamRole::Play);
         self.post(at, Mail::Relay(RelayMail::Seat(Box::new(order))), out);
         Ok(())

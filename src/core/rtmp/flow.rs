@@ -76,10 +76,12 @@ impl Core {
             return;
         };
         let spec = PublicationSpec {
-            audio: tracks.audio.map(|codec| local_track(Codec::Audio(codec))),
+            audio: tracks
+                .audio
+                .map(|codec| TrackSpec::local(Codec::Audio(codec))),
             video: tracks
                 .has_video
-                .then(|| local_track(Codec::Video(VideoCodec::H264))),
+                .then(|| TrackSpec::local(Codec::Video(VideoCodec::H264))),
             reference_times: false,
             reduced_size: true,
             max_bitrate_kbps: None,
@@ -347,27 +349,6 @@ impl Core {
             Ok(arrived) => self.media.forwarding.push(now, published, arrived),
             Err(reason) => self.counters.drop(reason),
         }
-    }
-}
-
-/// A track that nobody negotiated: its payload type is never sent.
-fn local_track(codec: Codec) -> TrackSpec {
-    TrackSpec {
-        codec,
-        payload_type: 0,
-        rtx_payload_type: None,
-        clock_rate: codec.clock_rate(),
-        mid: None,
-        ssrc: None,
-        rtx_ssrc: None,
-        mid_id: None,
-        audio_level_id: None,
-        orientation_id: None,
-        transport_cc_id: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        remb: false,
     }
 }
 
