@@ -15,6 +15,7 @@ use std::error::Error;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 
+use ringhall::base::limits::LINES_MAX;
 use ringhall::base::snapshot::Counters;
 use ringhall::core::Rules;
 use ringhall::io::udp::{ReceiveReport, SendReport};
@@ -93,7 +94,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         padding: options.padded,
         ..Rules::default()
     };
-    let server = Server::new(VideoCodec::Vp8, rules, |sockets| {
+    let mut server = Server::new(VideoCodec::Vp8, rules, |sockets| {
         let fds = (0..2).filter_map(|family| sockets.fd(family));
         if options.tx {
             fds.into_iter().try_for_each(egress::mark)
@@ -101,6 +102,12 @@ fn run() -> Result<bool, Box<dyn Error>> {
             Ok(())
         }
     })?;
+    if options.connected {
+        if options.tx {
+            return Err("--tx drops what the common socket sends, not --connected".into());
+        }
+        server.connect_busy(LINES_MAX)?;
+    }
     let mut bench = Bench::new(server, meter, options)?;
     bench.introduce();
     bench.warm_up()?;
@@ -135,14 +142,18 @@ impl Bench {
     fn new(server: Server, meter: Meter, options: Options) -> Result<Self, Box<dyn Error>> {
         let room = Room::open(server)?;
         let longest = options.train_lengths.iter().copied().max().unwrap_or(1);
-        let bare = Bare::new(&room.crowd.addresses()?, longest)?;
+        let mut bare = Bare::new(&room.crowd.addresses()?, longest)?;
+        if options.connected {
+            bare.connect(&room.crowd.addresses()?)?;
+        }
         if options.tx {
             egress::mark(bare.socket().as_raw_fd())?;
         }
         let mut cells = Vec::new();
         for back_end in &options.back_ends {
             for k in &options.train_lengths {
-                if room.server.has(*back_end) && bare.has(*back_end) {
+                let is_asked = !options.connected || *back_end == BackEnd::Uring;
+                if is_asked && room.server.has(*back_end) && bare.has(*back_end) {
                     cells.push(Cell {
                         back_end: *back_end,
                         k: *k,
@@ -201,11 +212,26 @@ impl Bench {
                 self.measure(name, at)?;
             }
         }
+        if self.options.connected {
+            self.connect()?;
+        }
         for cell in &mut self.cells {
             (cell.fanout_ns, cell.limit_ns) = Default::default();
         }
         self.dropping = self.options.tx;
         Ok(())
+    }
+
+    /// Has everybody connected, who are busy by now.
+    fn connect(&mut self) -> Result<(), Box<dyn Error>> {
+        self.room.server.sweep();
+        for _ in 0..SUBSCRIBERS {
+            self.room.server.turn(BackEnd::Uring, 0);
+        }
+        match self.room.server.sweep() {
+            SUBSCRIBERS => Ok(()),
+            some => Err(format!("{some} of {SUBSCRIBERS} viewers are connected").into()),
+        }
     }
 
     /// Every alternative once; which of a pair goes first alternates.
@@ -339,11 +365,15 @@ impl Bench {
         self.room.keep_house()?;
         self.bare.prepare(k);
         let bare = &mut self.bare;
+        let connected = self.options.connected;
         let (ns, sent) = self.meter.time(|| {
             let mut sent = 0;
             for _ in 0..turns {
                 bare.seal(k);
-                sent += bare.send(back_end)?;
+                sent += match connected {
+                    true => bare.send_connected(back_end)?,
+                    false => bare.send(back_end)?,
+                };
             }
             Ok::<_, std::io::Error>(sent)
         });
@@ -385,10 +415,10 @@ impl Bench {
     }
 
     fn print_table(&self) {
-        let path = if self.options.tx {
-            "transmit path alone"
-        } else {
-            "full loopback"
+        let path = match (self.options.tx, self.options.connected) {
+            (true, _) => "transmit path alone",
+            (false, true) => "full loopback, connected sockets",
+            (false, false) => "full loopback",
         };
         println!("\nns of CPU per forwarded packet, {path}: median [min - p90]\n");
         println!("| back end | k | fanout | limit | fanout / limit |");

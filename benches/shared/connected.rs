@@ -72,10 +72,24 @@ impl Connected {
     /// The same in one submission: registered file 0 is another socket.
     pub fn send_uring(&self, ring: &mut IoUring) -> io::Result<usize> {
         for (file, header) in (1..).zip(&self.headers) {
-            let entry = opcode::SendMsg::new(types::Fixed(file), header)
-                .flags(libc::MSG_DONTWAIT as u32)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS);
+            // One datagram needs no header.
+            let entry = match header.msg_controllen {
+                0 => {
+                    // SAFETY: the header was given its vector in `prepare`.
+                    let vector = unsafe { *header.msg_iov };
+                    opcode::Send::new(
+                        types::Fixed(file),
+                        vector.iov_base.cast(),
+                        vector.iov_len as u32,
+                    )
+                    .flags(libc::MSG_DONTWAIT)
+                    .build()
+                }
+                _ => opcode::SendMsg::new(types::Fixed(file), header)
+                    .flags(libc::MSG_DONTWAIT as u32)
+                    .build(),
+            }
+            .flags(squeue::Flags::SKIP_SUCCESS);
             // SAFETY: as in `send`; the kernel is done when `submit` returns.
             let pushed = unsafe { ring.submission().push(&entry) };
             pushed.map_err(|_| io::ErrorKind::StorageFull)?;

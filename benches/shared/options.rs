@@ -18,7 +18,8 @@ const USAGE: &str = "options, behind `--`:
                    namespace of its own: the transmit path alone; needs root
   --unpadded       without RTP padding: a frame's packets, of two lengths as
                    browsers make them, take two trains
-  --connected      of limit: also with a connected socket for each subscriber
+  --connected      with a connected socket for each subscriber; limit does so
+                   beside the other, fanout instead and on io_uring only
   --only NAME      measure one alternative, for a profiler
   --cores N        of fanout: one room on 1 to N cores instead, beside the limit
                    on as many threads";

@@ -175,6 +175,23 @@ impl Server {
         while self.turn(back_end, TURN_DATAGRAMS).0.received > 0 {}
     }
 
+    /// Lets io_uring connect sockets to viewers who get much.
+    pub fn connect_busy(&mut self, max: usize) -> std::io::Result<()> {
+        match &mut self.uring {
+            Some(engine) => engine.udp.connect_busy(max),
+            None => Err(std::io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// As the driver does once a second: judges who is busy, for the next turns
+    /// to connect; how many are.
+    pub fn sweep(&mut self) -> usize {
+        self.uring.as_mut().map_or(0, |engine| {
+            engine.udp.sweep();
+            engine.udp.connected()
+        })
+    }
+
     pub fn snapshot(&self) -> ServerSnapshot {
         self.core.snapshot(&self.outbox)
     }

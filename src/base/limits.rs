@@ -346,6 +346,30 @@ pub const RECEIVE_BUFFER_BYTES: usize = 2_048;
 /// in them before datagrams stay in the socket's own queue.
 pub const RECEIVE_BUFFERS: u16 = 2_048;
 
+/// Peers of a core who may have a connected socket of their own. Each costs a
+/// descriptor, some 3 kB in the kernel, and 5 ns for every datagram that comes
+/// from a peer without one: 5 us with as many as this, a datagram of a join or a
+/// report.
+pub const LINES_MAX: usize = 1_024;
+
+/// The same where the kernel (before 6.13) walks all of them for every datagram
+/// that comes: 0.3 us.
+pub const LINES_OLD_KERNEL_MAX: usize = 64;
+
+/// Datagrams a path must have carried in a second to be worth such a socket:
+/// less than a stream of sound has, more than anybody's reports.
+pub const LINE_BUSY_DATAGRAMS: u32 = 30;
+
+/// Seconds without a datagram after which it is closed.
+pub const LINE_IDLE_SWEEPS: u32 = 10;
+
+/// Made in one turn: 15 us each, from which media should not wait noticeably.
+pub const LINES_OPENED_PER_TURN_MAX: usize = 4;
+
+/// Paths whose datagrams are counted for it: those of all lines, and as many
+/// again of rooms that fill up.
+pub const LINE_PATHS_MAX: usize = 4_096;
+
 /// Asked of the kernel for each media socket and direction; it accounts twice
 /// a datagram's size, so this holds about 3,500 full-size datagrams, 30 ms of
 /// a gigabit.

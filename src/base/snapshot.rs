@@ -277,6 +277,8 @@ pub struct Gauges {
     pub timers: u64,
     pub trains_free: u64,
     pub mail_backlog: u64,
+    /// Media sockets connected to one peer each.
+    pub connected_sockets: u64,
     /// Streams published and played over RTMP.
     pub rtmp_publishers: u64,
     pub rtmp_players: u64,

@@ -276,6 +276,8 @@ pub struct TurnReport {
     /// Datagrams the kernel dropped because a socket's queue was full, seen
     /// since the last report that said so.
     pub kernel_dropped: u32,
+    /// Sockets connected to one peer each, for busy ones.
+    pub connected_sockets: u32,
 }
 
 /// A machine a driver can run: the core, or a stand-in that tests a driver.

@@ -84,6 +84,8 @@ pub struct Core {
     pub(super) counters: Counters,
     pub(super) turn_us: Histogram,
     pub(super) forward_us: Histogram,
+    /// As the driver last said.
+    pub(super) connected_sockets: u64,
     /// Mail a driver could not deliver yet, as last seen.
     pub(super) mail_backlog: usize,
     /// The time of the turn that goes on, or of the last one.
@@ -133,6 +135,7 @@ impl Core {
             counters: Counters::default(),
             turn_us: Histogram::default(),
             forward_us: Histogram::default(),
+            connected_sockets: 0,
             mail_backlog: 0,
             turn_at: now,
             setup,
@@ -370,6 +373,7 @@ impl Machine for Core {
         self.counters.datagrams_received += u64::from(report.received);
         self.counters.datagrams_sent += u64::from(report.datagrams_sent);
         self.counters.trains_sent += u64::from(report.trains);
+        self.connected_sockets = u64::from(report.connected_sockets);
         self.turn_us.record(turn_us);
         self.note_busy(report.turn);
         self.pending.end_turn();

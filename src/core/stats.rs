@@ -149,6 +149,7 @@ impl Core {
                 timers: self.wheel.len() as u64,
                 trains_free: out.trains.free_slots() as u64,
                 mail_backlog: self.mail_backlog as u64,
+                connected_sockets: self.connected_sockets,
                 rtmp_publishers: self.seats.ingests.len() as u64,
                 rtmp_players: self.seats.player_count() as u64,
                 transcoders: self.seats.converting.len() as u64,

@@ -31,8 +31,8 @@ use crate::core::border::{CoreId, Door, Input, Machine, Outbox, TurnReport};
 use crate::core::mail::Mail;
 use crate::core::trains::Train;
 
-/// How often the kernel is asked what it dropped.
-const DROPS_INTERVAL: Span = Span::from_secs(1);
+/// How often the kernel is asked what it dropped, and peers are judged.
+const LOOK_INTERVAL: Span = Span::from_secs(1);
 
 /// How often the machine hears the time of day, while there are turns.
 const WALL_CLOCK_INTERVAL: Span = Span::from_secs(1);
@@ -162,7 +162,7 @@ impl<M: Machine> Driver<M> {
             self.stop_at = Some(now + STOP_GRACE);
             self.hub.stop(&self.seat.listeners);
         }
-        report.kernel_dropped = self.kernel_dropped(now);
+        self.look_around(now, &mut report);
         self.last = self.seat.clock.now();
         report.turn = self.last.since(now);
         self.machine.end_turn(&report);
@@ -284,20 +284,17 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// Datagrams the kernel dropped for want of room in the sockets' queues,
-    /// since it was last asked; asked now and then only, it costs a system call.
-    fn kernel_dropped(&mut self, now: Time) -> u32 {
+    /// Once a second: what the kernel dropped since the last time, and who has
+    /// become busy; each costs system calls.
+    fn look_around(&mut self, now: Time, report: &mut TurnReport) {
         let (seen, before) = self.drops_seen;
-        if now.since(seen) < DROPS_INTERVAL {
-            return 0;
+        if now.since(seen) >= LOOK_INTERVAL {
+            let total = self.seat.udp.kernel_drops();
+            self.drops_seen = (now, total);
+            report.kernel_dropped = total.wrapping_sub(before);
+            self.seat.udp.sweep();
         }
-        let sockets = self.seat.udp.sockets();
-        let drops = [0, 1].map(|family| sockets.fd(family).map_or(0, sys::socket_drops));
-        let total = drops
-            .iter()
-            .fold(0_u32, |sum, drops| sum.wrapping_add(*drops));
-        self.drops_seen = (now, total);
-        total.wrapping_sub(before)
+        report.connected_sockets = self.seat.udp.connected() as u32;
     }
 
     /// Does what the machine wants done: media first, it cannot wait.

@@ -78,6 +78,7 @@ pub fn launch(config: &Config, print: fn(&Event)) -> Result<Launched, Box<dyn Er
         rtmps_port: config.rtmps_port,
         bind_ip: config.ip_local,
         media_port_from: config.media_port_from,
+        connected_max: usize::from(config.media_connected_max),
         transcode_threads: config.transcode_threads,
         records: DeskSettings {
             folder: PathBuf::from(&config.records_dir),

@@ -39,6 +39,7 @@
 //!     rtmps_port: None,
 //!     bind_ip: None,
 //!     media_port_from: 31000,
+//!     connected_max: 0,
 //!     transcode_threads: 1,
 //!     records: ringhall::io::DeskSettings::default(),
 //!     render: std::sync::Arc::new(|_| ringhall::core::Rendered::default()),
@@ -130,6 +131,8 @@ pub struct IoSettings {
     pub bind_ip: Option<IpAddr>,
     /// UDP port of core 0, others follow; 0 chooses free ones.
     pub media_port_from: u16,
+    /// Busy peers of each core who may have a connected socket.
+    pub connected_max: usize,
     /// Threads that convert sound; at least one.
     pub transcode_threads: usize,
     /// Where recordings go.
@@ -252,6 +255,7 @@ where
             cpu,
             listeners,
             sockets,
+            connected_max: settings.connected_max,
             clock,
         });
     if let Err(why) = running.launch(berths, make) {

@@ -101,6 +101,8 @@ pub struct Berth {
     pub cpu: usize,
     pub listeners: Vec<(Door, TcpListener)>,
     pub sockets: Sockets,
+    /// Busy peers who may have a connected socket.
+    pub connected_max: usize,
     pub clock: sys::Clock,
 }
 
@@ -286,10 +288,13 @@ fn run_core<M: Machine + 'static>(
     let engine = bound.engine;
     let cores = bound.media_ports.len();
     let serve = async move {
-        let udp = match engine {
+        let mut udp = match engine {
             Engine::Uring => Udp::on_uring(berth.sockets)?,
             Engine::Mmsg => Udp::on_mmsg(berth.sockets)?,
         };
+        // Most descriptors are for those who connect to us.
+        let open_files = sys::raise_open_files().unwrap_or(0) as usize;
+        udp.connect_busy(berth.connected_max.min(open_files / 4 / cores))?;
         let mut listeners = Vec::with_capacity(berth.listeners.len());
         for (door, listener) in berth.listeners {
             let listener = match engine {

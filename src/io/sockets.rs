@@ -239,6 +239,22 @@ fn media_error(address: SocketAddr, error: io::Error) -> PortError {
 /// A media socket on `address`: tells each datagram's local address, sends to
 /// any path, and never believes a stranger's claim about the path's MTU.
 pub fn media_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    media_socket_on(address, false)
+}
+
+/// A media socket beside others on a port of ours, which [`share_port`] let in.
+pub fn line_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    media_socket_on(address, true)
+}
+
+/// Lets further sockets of ours onto the port `socket` has. It was bound alone,
+/// so nobody else had the port; others of the same user who ask to share it
+/// could from now on.
+pub fn share_port(socket: &UdpSocket) -> io::Result<()> {
+    sys::set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+}
+
+fn media_socket_on(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let fd = sys::socket(domain_of(address.ip()), libc::SOCK_DGRAM)?;
     let raw = fd.as_raw_fd();
     if address.is_ipv6() {
@@ -255,6 +271,9 @@ pub fn media_socket(address: SocketAddr) -> io::Result<UdpSocket> {
         let level = libc::IPPROTO_IP;
         sys::set_option(raw, level, libc::IP_PKTINFO, 1)?;
         sys::set_option(raw, level, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)?;
+    }
+    if shared {
+        sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     }
     let wanted = MEDIA_SOCKET_BUFFER_BYTES as libc::c_int;
     for (force, plain) in [

@@ -365,6 +365,27 @@ pub fn host_name() -> Option<String> {
     Some(text.to_string())
 }
 
+/// The kernel's version, major and minor, where it says so in numbers.
+pub fn kernel_release() -> Option<(u32, u32)> {
+    let mut name = MaybeUninit::<libc::utsname>::uninit();
+    // SAFETY: the kernel fills all of `name`, or fails.
+    check(unsafe { libc::uname(name.as_mut_ptr()) }).ok()?;
+    // SAFETY: the call succeeded.
+    let name = unsafe { name.assume_init() };
+    let text: String = name
+        .release
+        .iter()
+        .map(|byte| char::from(*byte as u8))
+        .take_while(|letter| *letter != '\0')
+        .collect();
+    release_in(&text)
+}
+
+fn release_in(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// Resets an eventfd, for a waiter that polls its level.
 #[cfg(test)]
 pub fn drain(eventfd: &OwnedFd) {

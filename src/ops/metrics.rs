@@ -130,7 +130,7 @@ fn counter_rows(counters: &Counters) -> [Row; 12] {
 }
 
 /// Taken apart by name, as the counters are.
-fn gauge_rows(gauges: &Gauges) -> [Row; 15] {
+fn gauge_rows(gauges: &Gauges) -> [Row; 16] {
     let Gauges {
         connections,
         sessions,
@@ -143,6 +143,7 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 15] {
         timers,
         trains_free,
         mail_backlog,
+        connected_sockets,
         rtmp_publishers,
         rtmp_players,
         transcoders,
@@ -171,6 +172,11 @@ fn gauge_rows(gauges: &Gauges) -> [Row; 15] {
             "mail_backlog",
             "Messages waiting for another core's mailbox.",
             *mail_backlog,
+        ),
+        (
+            "connected_sockets",
+            "Media sockets connected to one busy peer each.",
+            *connected_sockets,
         ),
         (
             "rtmp_publishers",
@@ -496,10 +502,11 @@ mod tests {
             timers: 308,
             trains_free: 309,
             mail_backlog: 310,
-            rtmp_publishers: 311,
-            rtmp_players: 312,
-            transcoders: 313,
-            recordings: 314,
+            connected_sockets: 311,
+            rtmp_publishers: 312,
+            rtmp_players: 313,
+            transcoders: 314,
+            recordings: 315,
         };
         snapshot
     }

@@ -226,6 +226,7 @@ pub fn settings(backend: Backend, cores: usize) -> IoSettings {
         transcode_threads: 1,
         records: DeskSettings::default(),
         bind_ip: None,
+        connected_max: 8,
         media_port_from: 0,
         render: Arc::new(|render| Rendered {
             head: format!("rendered {:?}", render.form).into(),

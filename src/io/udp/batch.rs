@@ -60,6 +60,17 @@ impl Messages {
         Some(())
     }
 
+    /// Fills message `at` to send `bytes` on a connected socket, split into
+    /// segments of `segment_bytes`.
+    pub fn fill_train(&mut self, at: usize, segment_bytes: u16, bytes: &[u8]) -> Option<()> {
+        let control_len = self.controls.get_mut(at)?.write_segments(segment_bytes);
+        self.point(at, bytes.as_ptr().cast_mut(), bytes.len())?;
+        let header = &mut self.headers.get_mut(at)?.msg_hdr;
+        header.msg_namelen = 0;
+        header.msg_controllen = control_len as _;
+        Some(())
+    }
+
     /// Readies message `at` to receive into `buffer`.
     pub fn fill_receive(&mut self, at: usize, buffer: &mut [u8]) -> Option<()> {
         self.point(at, buffer.as_mut_ptr(), buffer.len())?;

@@ -99,10 +99,17 @@ impl Control {
         };
         match segment_bytes {
             None => used,
-            Some(bytes) => {
-                used + self.put(used, libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes())
-            }
+            Some(bytes) => used + self.put_segments(used, bytes),
         }
+    }
+
+    /// Says only the segment size of a train; returns the bytes used.
+    pub fn write_segments(&mut self, segment_bytes: u16) -> usize {
+        self.put_segments(0, segment_bytes)
+    }
+
+    fn put_segments(&mut self, at: usize, bytes: u16) -> usize {
+        self.put(at, libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes())
     }
 
     /// One control message at `at`; returns its aligned length.

@@ -14,6 +14,7 @@ use crate::core::trains::{Train, Trains};
 use crate::io::sys;
 
 pub mod batch;
+pub mod lines;
 pub mod message;
 pub mod mmsg;
 pub mod pool;
@@ -124,6 +125,43 @@ impl Udp {
             Udp::Uring { ring, .. } => ring.sockets(),
             Udp::Mmsg { plain, .. } => plain.sockets(),
         }
+    }
+
+    /// Lets up to `max` peers who get or send much have connected sockets, which
+    /// are cheaper to send on; the ring alone can.
+    pub fn connect_busy(&mut self, max: usize) -> io::Result<()> {
+        match self {
+            Udp::Uring { ring, .. } => ring.connect_busy(max),
+            Udp::Mmsg { .. } => Ok(()),
+        }
+    }
+
+    /// Connected sockets there are.
+    pub fn connected(&self) -> usize {
+        match self {
+            Udp::Uring { ring, .. } => ring.lines().count(),
+            Udp::Mmsg { .. } => 0,
+        }
+    }
+
+    /// To be called once a second: who has become busy is given a connected
+    /// socket in the next turns, who has been silent for long loses it.
+    pub fn sweep(&mut self) {
+        if let Udp::Uring { ring, .. } = self {
+            ring.sweep();
+        }
+    }
+
+    /// Datagrams the kernel dropped for want of room in the sockets' queues,
+    /// ever; wraps around.
+    pub fn kernel_drops(&self) -> u32 {
+        let sockets = self.sockets();
+        let drops = [0, 1].map(|family| sockets.fd(family).map_or(0, sys::socket_drops));
+        let lines = match self {
+            Udp::Uring { ring, .. } => ring.lines().drops(),
+            Udp::Mmsg { .. } => 0,
+        };
+        drops.into_iter().fold(lines, u32::wrapping_add)
     }
 
     /// Hands up to `max` waiting datagrams to `handle`, never waiting.
@@ -292,5 +330,7 @@ fn segment_size(train: &Train) -> Option<u16> {
 
 #[cfg(test)]
 mod full_tests;
+#[cfg(test)]
+mod lines_tests;
 #[cfg(test)]
 mod tests;

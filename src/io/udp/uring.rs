@@ -7,32 +7,39 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{Ordering, fence};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::batch::{Messages, family};
+use super::lines::Lines;
 use super::message::{CONTROL_BYTES, NAME_BYTES, open_received};
 use super::pool::Pool;
-use super::{Fallback, ReceiveReport, SendReport, Sockets, segment_size};
-use crate::base::limits::RECEIVE_BUFFERS;
+use super::{Fallback, ReceiveReport, Refusal, SendReport, Sockets, segment_size};
+use crate::base::limits::{LINES_MAX, LINES_OPENED_PER_TURN_MAX, RECEIVE_BUFFERS};
 use crate::core::border::Path;
 use crate::core::trains::{Train, Trains};
+use crate::io::sockets::share_port;
 use crate::io::sys;
 
 /// Trains per submission. A turn rarely has more destinations; then it takes
 /// a second submission.
 const SEND_BATCH: usize = 1_024;
-/// Room for every buffer's completion and a full batch of sends.
-const COMPLETIONS: u32 = 4_096;
+/// Room for every buffer's completion, a full batch of sends, and the end of
+/// every line's receive.
+const COMPLETIONS: u32 = 8_192;
 const GROUP: u16 = 0;
 
-/// User data: sends carry their batch position, receives this plus the family.
+/// Registered files: the socket of each family, then the lines.
+const FIRST_LINE: u32 = 2;
+
+/// User data: sends carry their batch position, receives this plus their
+/// registered file.
 const RECEIVE: u64 = 1 << 32;
 const CANCEL: u64 = 1 << 33;
 
-const _: () = assert!(COMPLETIONS as usize >= RECEIVE_BUFFERS as usize + SEND_BATCH);
+const _: () = assert!(COMPLETIONS as usize >= RECEIVE_BUFFERS as usize + SEND_BATCH + LINES_MAX);
 
 /// Why a ring could not be made, and at which step.
 #[derive(Debug)]
@@ -51,6 +58,14 @@ impl From<RingError> for io::Error {
     fn from(ring: RingError) -> Self {
         io::Error::new(ring.error.kind(), ring.to_string())
     }
+}
+
+/// A send of the batch.
+struct Sent {
+    /// In `taken`.
+    position: usize,
+    result: i32,
+    by_line: bool,
 }
 
 /// A completed receive whose buffer is still ours.
@@ -72,11 +87,11 @@ pub struct Ring {
     received: VecDeque<Received>,
     exhausted: u32,
     messages: Messages,
-    /// Per batch position: the position in `taken`, and the send's result.
-    batch: Vec<(usize, i32)>,
+    batch: Vec<Sent>,
     /// Sends submitted whose completion has not been seen.
     in_flight: usize,
     fallback: Fallback,
+    lines: Lines,
 }
 
 impl Ring {
@@ -100,8 +115,9 @@ impl Ring {
             .map_err(at("registering an eventfd"))?;
         let fds = [0, 1].map(|family| sockets.fd(family).unwrap_or(-1));
         submitter
-            .register_files(&fds)
-            .map_err(at("registering the sockets"))?;
+            .register_files_sparse(FIRST_LINE + LINES_MAX as u32)
+            .and_then(|()| submitter.register_files_update(0, &fds))
+            .map_err(at("registering the sockets (needs Linux 5.19)"))?;
         let pool = Pool::new().map_err(at("mapping receive buffers"))?;
         // SAFETY: the pool is dropped only by `Ring::drop`, after every
         // receive was seen to end, and leaked otherwise.
@@ -124,6 +140,7 @@ impl Ring {
             batch: Vec::with_capacity(SEND_BATCH),
             in_flight: 0,
             fallback: Fallback::default(),
+            lines: Lines::default(),
         };
         ring.arm();
         ring.enter(0);
@@ -139,6 +156,59 @@ impl Ring {
         &self.sockets
     }
 
+    /// Lets up to `max` busy peers have connected sockets.
+    pub fn connect_busy(&mut self, max: usize) -> io::Result<()> {
+        if max > 0 {
+            self.sockets.of.iter().flatten().try_for_each(share_port)?;
+            self.lines.allow(max, self.sockets.port);
+        }
+        Ok(())
+    }
+
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Once a second: judges who is busy, and ends the lines of the silent.
+    pub fn sweep(&mut self) {
+        let mut silent = Vec::new();
+        self.lines.sweep(|slot| silent.push(slot));
+        for slot in silent {
+            self.cancel(FIRST_LINE + slot);
+        }
+        self.close_ended();
+    }
+
+    /// Ends the receive of a registered file.
+    fn cancel(&mut self, file: u32) {
+        let entry = opcode::AsyncCancel::new(RECEIVE + u64::from(file))
+            .build()
+            .user_data(CANCEL);
+        self.push(&entry);
+    }
+
+    fn open_lines(&mut self) {
+        for _ in 0..LINES_OPENED_PER_TURN_MAX {
+            let Some((slot, fd)) = self.lines.open_next() else {
+                return;
+            };
+            // The table has room for every slot, and the descriptor is open.
+            let _ = self.register(slot, fd);
+        }
+    }
+
+    fn close_ended(&mut self) {
+        while let Some((slot, socket)) = self.lines.close_next() {
+            let _ = self.register(slot, -1);
+            drop(socket);
+        }
+    }
+
+    fn register(&self, slot: u32, fd: RawFd) -> io::Result<usize> {
+        let submitter = self.ring.submitter();
+        submitter.register_files_update(FIRST_LINE + slot, &[fd])
+    }
+
     /// A duplicate of the eventfd to wait on.
     pub fn eventfd(&self) -> io::Result<OwnedFd> {
         self.eventfd.try_clone()
@@ -151,6 +221,7 @@ impl Ring {
     ) -> ReceiveReport {
         // The turn looks for itself: no need to be rung meanwhile.
         self.ring.completion().disable_eventfd();
+        self.open_lines();
         self.pump(max);
         let mut report = ReceiveReport {
             exhausted: std::mem::take(&mut self.exhausted),
@@ -164,6 +235,7 @@ impl Ring {
             match bytes.and_then(|bytes| open_received(bytes, len)) {
                 Some((path, bytes)) => {
                     report.received += 1;
+                    self.lines.on_receive(&path);
                     handle(path, bytes);
                 }
                 None => report.unusable += 1,
@@ -171,6 +243,7 @@ impl Ring {
             self.pool.give(buffer);
         }
         self.pool.publish();
+        self.close_ended();
         // Only now: armed with an empty pool it would end at once.
         self.arm();
         report
@@ -189,23 +262,16 @@ impl Ring {
                 self.fallback.send_plain(fd, trains, train, &mut report);
                 continue;
             }
-            let at = self.batch.len();
-            let bytes = trains.bytes(train);
-            let filled = self
-                .messages
-                .fill_send(at, train.path, segment_size(train), bytes)
-                .and_then(|()| self.messages.header(at));
-            let Some(header) = filled else {
+            let line = self.lines.on_send(train.path);
+            let Some(entry) = self.send_entry(trains, train, line) else {
                 report.failed += train.segments as u32;
                 continue;
             };
-            // MSG_DONTWAIT: a full queue is a completion with EAGAIN, never a
-            // request parked in the kernel with our buffer.
-            let entry = opcode::SendMsg::new(types::Fixed(family as u32), header)
-                .flags(libc::MSG_DONTWAIT as u32)
-                .build()
-                .user_data(at as u64);
-            self.batch.push((position, 0));
+            self.batch.push(Sent {
+                position,
+                result: 0,
+                by_line: line.is_some(),
+            });
             self.in_flight += 1;
             self.push(&entry);
             if self.batch.len() == SEND_BATCH {
@@ -214,6 +280,37 @@ impl Ring {
         }
         self.finish_batch(trains, taken, &mut report);
         report
+    }
+
+    /// What sends `train` as the batch's next message. MSG_DONTWAIT: a full queue
+    /// is a completion with EAGAIN, never a request parked in the kernel with our
+    /// buffer.
+    fn send_entry(
+        &mut self,
+        trains: &Trains,
+        train: &Train,
+        line: Option<u32>,
+    ) -> Option<squeue::Entry> {
+        let at = self.batch.len();
+        let bytes = trains.bytes(train);
+        let split = segment_size(train);
+        let file = match line {
+            Some(slot) => types::Fixed(FIRST_LINE + slot),
+            None => types::Fixed(family(train.path.remote) as u32),
+        };
+        match (line, split) {
+            // One datagram on a line needs no header.
+            (Some(_), None) => {
+                let len = u32::try_from(bytes.len()).ok()?;
+                let send = opcode::Send::new(file, bytes.as_ptr(), len).flags(libc::MSG_DONTWAIT);
+                return Some(send.build().user_data(at as u64));
+            }
+            (Some(_), Some(split)) => self.messages.fill_train(at, split, bytes)?,
+            (None, split) => self.messages.fill_send(at, train.path, split, bytes)?,
+        }
+        let send = opcode::SendMsg::new(file, self.messages.header(at)?);
+        let send = send.flags(libc::MSG_DONTWAIT as u32);
+        Some(send.build().user_data(at as u64))
     }
 
     /// Submits the batch and sees every completion of it before returning, so
@@ -229,15 +326,24 @@ impl Ring {
             self.enter(1);
             self.reap();
         }
-        for (position, result) in self.batch.drain(..) {
-            let Some(train) = taken.get(position) else {
+        for sent in self.batch.drain(..) {
+            let Some(train) = taken.get(sent.position) else {
                 continue;
             };
-            if result >= 0 {
+            if sent.result >= 0 {
                 report.trains += 1;
                 report.datagrams += train.segments as u32;
-            } else if let Some(fd) = self.sockets.fd(family(train.path.remote)) {
-                self.fallback.refused(fd, -result, trains, train, report);
+                continue;
+            }
+            let Some(fd) = self.sockets.fd(family(train.path.remote)) else {
+                continue;
+            };
+            let errno = -sent.result;
+            // A line also tells what somebody answered to an earlier datagram,
+            // as that nobody listens, which anybody may claim.
+            match sent.by_line && Refusal::of(errno, train.segments) == Refusal::Failed {
+                true => self.fallback.send_plain(fd, trains, train, report),
+                false => self.fallback.refused(fd, errno, trains, train, report),
             }
         }
     }
@@ -283,10 +389,12 @@ impl Ring {
                 CANCEL => {}
                 data if data >= RECEIVE => {
                     let flags = entry.flags();
-                    if !cqueue::more(flags)
-                        && let Some(armed) = self.armed.get_mut((data - RECEIVE) as usize)
-                    {
-                        *armed = false;
+                    let file = (data - RECEIVE) as u32;
+                    if !cqueue::more(flags) {
+                        match (self.armed.get_mut(file as usize), file) {
+                            (Some(armed), _) => *armed = false,
+                            (None, file) => self.lines.receive_ended(file - FIRST_LINE),
+                        }
                     }
                     if let Some(buffer) = cqueue::buffer_select(flags) {
                         self.received.push_back(Received {
@@ -299,8 +407,8 @@ impl Ring {
                 }
                 at => {
                     self.in_flight -= 1;
-                    if let Some((_, slot)) = self.batch.get_mut(at as usize) {
-                        *slot = result;
+                    if let Some(sent) = self.batch.get_mut(at as usize) {
+                        sent.result = result;
                     }
                 }
             }
@@ -313,15 +421,22 @@ impl Ring {
             if self.sockets.fd(family).is_none() || self.armed.get(family) != Some(&false) {
                 continue;
             }
-            let template = std::ptr::from_ref(&**self.template);
-            let entry = opcode::RecvMsgMulti::new(types::Fixed(family as u32), template, GROUP)
-                .build()
-                .user_data(RECEIVE + family as u64);
             if let Some(armed) = self.armed.get_mut(family) {
                 *armed = true;
             }
-            self.push(&entry);
+            self.arm_file(family as u32);
         }
+        while let Some(slot) = self.lines.arm_next() {
+            self.arm_file(FIRST_LINE + slot);
+        }
+    }
+
+    fn arm_file(&mut self, file: u32) {
+        let template = std::ptr::from_ref(&**self.template);
+        let entry = opcode::RecvMsgMulti::new(types::Fixed(file), template, GROUP)
+            .build()
+            .user_data(RECEIVE + u64::from(file));
+        self.push(&entry);
     }
 
     /// Whether a receive ended although it was armed a moment ago with a full
@@ -372,16 +487,15 @@ impl Drop for Ring {
     /// Ends the receives and frees what they used. Closing the ring alone
     /// would end them some time later, with the memory already gone.
     fn drop(&mut self) {
-        for family in 0..2 {
-            if self.armed.get(family) == Some(&true) {
-                let entry = opcode::AsyncCancel::new(RECEIVE + family as u64)
-                    .build()
-                    .user_data(CANCEL);
-                self.push(&entry);
-            }
+        let families = (0..).zip(self.armed).filter(|(_, armed)| *armed);
+        let families = families.map(|(file, _)| file);
+        let lines = self.lines.armed().map(|slot| FIRST_LINE + slot);
+        let files: Vec<u32> = families.chain(lines).collect();
+        for file in files {
+            self.cancel(file);
         }
         for _ in 0..1_000 {
-            if self.armed == [false; 2] {
+            if self.armed == [false; 2] && self.lines.armed().next().is_none() {
                 // SAFETY: no receive is armed any more and no send is in
                 // flight between calls, so the kernel uses neither; both are
                 // dropped nowhere else.

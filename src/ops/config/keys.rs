@@ -9,7 +9,7 @@ use super::rooms;
 use super::{Config, DtlsVersion, IoBackend, RecordAudio, RecordSync, ShiftOrigin, VideoCodecName};
 use crate::base::limits::{
     ADMIN_TOKEN_MIN_CHARS, AUTH_SECRET_MIN_BYTES, CONFIG_ADDRESSES_MAX, CONFIG_CORES_MAX,
-    CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, ROOM_MEMBERS_MAX, TRANSCODE_THREADS_MAX,
+    CONFIG_ORIGINS_MAX, CONFIG_ROOM_CODECS_MAX, LINES_MAX, ROOM_MEMBERS_MAX, TRANSCODE_THREADS_MAX,
 };
 use crate::base::time::Span;
 use crate::ops::record_name::Template;
@@ -279,6 +279,16 @@ pub static KEYS: &[Key] = &[
         doc: "Microseconds the first packets of a video frame wait at most for its last, to leave in one train; 0: not at all. Sound never waits.",
         set: |config, text| number(text, 0..=5_000).map(|us| config.media_hold_us = us),
         get: |config| config.media_hold_us.to_string(),
+    },
+    Key {
+        name: "media.connected_max",
+        default: "512",
+        accepts: "0 to 1024",
+        doc: "Peers of each core, at most, who get a connected socket while much is sent to them, a sixth cheaper for single packets; 0: none. Needs io_uring; before Linux 6.13 never more than 64, and never more than a quarter of the open files allowed.",
+        set: |config, text| {
+            number(text, 0..=LINES_MAX as u16).map(|max| config.media_connected_max = max)
+        },
+        get: |config| config.media_connected_max.to_string(),
     },
     Key {
         name: "media.padding",

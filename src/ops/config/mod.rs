@@ -71,6 +71,7 @@ pub struct Config {
     pub video_codecs: Vec<VideoCodecName>,
     /// Cap of what a publisher is told to send, kbit/s; 0: none.
     pub media_hold_us: u32,
+    pub media_connected_max: u16,
     pub media_padding: bool,
     pub max_bitrate_kbps: u32,
     pub dtls_max_version: DtlsVersion,
@@ -183,6 +184,7 @@ impl Default for Config {
             io: IoBackend::Auto,
             video_codecs: Vec::new(),
             media_hold_us: 0,
+            media_connected_max: 0,
             media_padding: false,
             max_bitrate_kbps: 0,
             dtls_max_version: DtlsVersion::V1_2,

@@ -87,6 +87,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("io", "mmsg"),
     ("video_codecs", "vp8"),
     ("media.hold_us", "0"),
+    ("media.connected_max", "1024"),
     ("media.padding", "false"),
     ("max_bitrate_kbps", "1000000"),
     ("dtls.max_version", "1.3"),
