@@ -108,3 +108,39 @@ fn a_burst_to_six_hundred_viewers_arrives_whole_and_in_order() {
         }
     }
 }
+
+#[test]
+fn when_the_publisher_leaves_everybody_is_told_a_few_at_a_time() {
+    let mut hall = Hall::new(Nobody).unwrap();
+    hall.enter(Part::Publisher(VideoCodec::Vp8), 0, "room");
+    hall.connect().unwrap();
+    for number in 1..=VIEWERS {
+        hall.enter(Part::Viewer(0), number, "room");
+    }
+    hall.connect().unwrap();
+    hall.leave(0);
+    let mut told: BTreeMap<SocketAddr, Vec<demux::Kind>> = BTreeMap::new();
+    let (mut taken, mut most) = (Vec::new(), 0);
+    hall.finish_turn(|trains| {
+        trains.take(&mut taken);
+        most = most.max(taken.len());
+        for train in taken.drain(..) {
+            let kinds = trains.bytes(&train).chunks(train.segment_bytes);
+            let kinds = kinds.map(demux::classify);
+            told.entry(train.path.remote).or_default().extend(kinds);
+            trains.release(train);
+        }
+    });
+    for number in 1..=VIEWERS {
+        let kinds = &told[&path_of(number).remote];
+        let bye_and_alert = [demux::Kind::Rtcp, demux::Kind::Dtls];
+        assert_eq!(*kinds, bye_and_alert, "viewer {number}");
+    }
+    // The last of them may say two things more.
+    assert!(most <= TRAINS_FLUSH + 2, "{most} trains at once");
+    let left = hall.snapshot().gauges;
+    assert_eq!(
+        (left.publications, left.subscriptions, left.transports),
+        (0, 0, 0)
+    );
+}

@@ -351,6 +351,9 @@ impl Machine for Core {
             self.wake(now, timer, out);
             self.drain_local(now, out);
         }
+        if self.proceed_farewells(out) {
+            return true;
+        }
         self.proceed_handshakes(now, out);
         self.proceed_snapshots(out);
         self.tell_load(now, out);
@@ -400,7 +403,7 @@ impl Machine for Core {
         self.close_every_connection(out);
         self.drain_local(now, out);
         self.close_every_room(out);
-        self.end_every_guest_here(out);
+        self.end_every_guest_here();
         self.drain_local(now, out);
     }
 

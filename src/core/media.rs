@@ -7,6 +7,7 @@ use crate::base::slab::{Key, Slab};
 use crate::base::snapshot::Drop;
 use crate::base::time::{Span, Time};
 use crate::core::border::{CoreId, Outbox, Path};
+use crate::core::farewells::Farewells;
 use crate::core::handshakes::Handshakes;
 use crate::core::machine::{Core, Timer};
 use crate::proto::keyframe::Reason;
@@ -31,7 +32,8 @@ pub(super) struct Media {
     pub forwarding: Forwarding,
     pub handshakes: Handshakes,
     /// RTCP under construction, kept for its allocation.
-    compound: Vec<u8>,
+    pub(super) compound: Vec<u8>,
+    pub farewells: Farewells,
     wishes: Wishes,
 }
 
@@ -47,6 +49,7 @@ impl Media {
             forwarding: Forwarding::new(padding, hold),
             handshakes: Handshakes::default(),
             compound: Vec::new(),
+            farewells: Farewells::default(),
             wishes: Wishes::default(),
         }
     }
@@ -386,9 +389,9 @@ impl Core {
         self.stream_connected(key, out);
     }
 
-    /// Frees a peer and everything that led to it. The other end hears a BYE
-    /// and a DTLS alert.
-    pub(super) fn remove_peer(&mut self, key: Key<Peer>, out: &mut Outbox) {
+    /// Takes a peer out, and everything that led to it; it says goodbye when
+    /// trains have room.
+    pub(super) fn remove_peer(&mut self, key: Key<Peer>) {
         let Some(mut peer) = self.media.peers.remove(key) else {
             return;
         };
@@ -410,20 +413,15 @@ impl Core {
                     let unsent = catch_up.take_owed();
                     self.counters.drop_many(Drop::NoSubscriber, unsent);
                 }
-                let mut compound = std::mem::take(&mut self.media.compound);
-                compound.clear();
-                subscription.write_bye(&mut compound);
-                peer.transport.send_rtcp(&mut compound, &mut out.trains);
-                self.media.compound = compound;
             }
         }
-        peer.transport.close(&mut out.trains);
         for path in peer.transport.paths() {
             if self.media.paths.get(path) == Some(&key) {
                 self.media.paths.remove(path);
             }
         }
         self.media.latest = None;
+        self.media.farewells.push(peer);
     }
 
     /// A peer's timer fired: its transport's deadlines, then what is due of media.

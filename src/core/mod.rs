@@ -4,6 +4,7 @@
 pub mod border;
 mod codecs;
 mod connection;
+mod farewells;
 mod handshakes;
 mod home;
 mod http;

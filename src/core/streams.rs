@@ -484,7 +484,7 @@ impl Core {
             }
         }
         match stream.carrier {
-            Carrier::Peer(peer) => self.remove_peer(peer, out),
+            Carrier::Peer(peer) => self.remove_peer(peer),
             Carrier::Afar(seat) => self.end_guest(seat, out),
             Carrier::Rtmp => self.end_rtmp(room, &stream, out),
         }
@@ -585,13 +585,13 @@ impl Core {
             return;
         };
         if let Some(seat) = peer.home {
-            self.remove_peer(key, out);
+            self.remove_peer(key);
             return self.tell_home(seat, Fate::Failed(failure), out);
         }
         let (room, id) = (peer.room.clone(), peer.media_session_id.clone());
         self.stream_failed(&room, id, failure, out);
         // A peer without a stream.
-        self.remove_peer(key, out);
+        self.remove_peer(key);
     }
 
     /// The same at the room's home core, wherever the transport was.

@@ -38,7 +38,7 @@ impl Core {
                     number: seat,
                 };
                 if let Some(key) = self.relaying.seats.get(&seat).copied() {
-                    self.remove_peer(key, out);
+                    self.remove_peer(key);
                 }
             }
             RelayMail::Close { replica } => {
@@ -210,11 +210,11 @@ impl Core {
     }
 
     /// Every viewer of other cores' rooms says goodbye; for the server's end.
-    pub(in crate::core) fn end_every_guest_here(&mut self, out: &mut Outbox) {
+    pub(in crate::core) fn end_every_guest_here(&mut self) {
         let mut keys: Vec<Key<Peer>> = self.relaying.seats.values().copied().collect();
         keys.sort_unstable_by_key(|key| key.to_bits());
         for key in keys {
-            self.remove_peer(key, out);
+            self.remove_peer(key);
         }
         for (_, key) in self.relaying.replicas.drain() {
             self.media.publications.remove(key);
