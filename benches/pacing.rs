@@ -29,6 +29,7 @@ mod shared {
     pub mod processes;
     pub mod samples;
     pub mod server;
+    pub mod shipped;
     pub mod stage;
     pub mod venue;
     pub mod verdict;
