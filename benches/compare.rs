@@ -13,10 +13,12 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::samples::Samples;
+use shared::loadtest::{self, AUDIO, BURST, EVEN, MEETING, Row, Scenario, Target};
 use shared::verdict::Verdict;
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod shared {
+    pub mod loadtest;
     pub mod samples;
     pub mod verdict;
 }
@@ -30,51 +32,33 @@ const USAGE: &str = "options, behind `--`:
   --seconds N    that count in a round [default: 8]
   --only NAME    burst, even, audio or meeting";
 
-struct Scenario {
-    name: &'static str,
-    about: &'static str,
-    arguments: &'static [&'static str],
+/// A scenario and what is aimed at in it.
+struct Match {
+    scenario: &'static Scenario,
     /// At most so much of Janus's CPU for each packet.
     goal: f64,
     /// The mean train must be as long as this.
     train_min: f64,
 }
 
-const SCENARIOS: [Scenario; 4] = [
-    Scenario {
-        name: "burst",
-        about: "1 publisher of 2.5 Mbit/s in frame bursts, 50 viewers",
-        arguments: &["--viewers", "50", "--video", "vp8", "--audio", "none"],
+const MATCHES: [Match; 4] = [
+    Match {
+        scenario: &BURST,
         goal: 1.0 / 8.0,
         train_min: 6.0,
     },
-    Scenario {
-        name: "even",
-        about: "the same, evenly paced",
-        arguments: &[
-            "--viewers",
-            "50",
-            "--video",
-            "vp8",
-            "--audio",
-            "none",
-            "--pacing",
-            "even",
-        ],
+    Match {
+        scenario: &EVEN,
         goal: 1.0 / 5.0,
         train_min: 0.0,
     },
-    Scenario {
-        name: "audio",
-        about: "1 publisher of 50 packets a second of 120 bytes, 50 viewers",
-        arguments: &["--viewers", "50", "--video", "none"],
+    Match {
+        scenario: &AUDIO,
         goal: 1.0 / 6.0,
         train_min: 0.0,
     },
-    Scenario {
-        name: "meeting",
-        about: "10 who publish 300 kbit/s and sound, and play each other",
-        arguments: &["--meeting", "10", "--video", "vp8", "--bitrate-kbps", "300"],
+    Match {
+        scenario: &MEETING,
         goal: 1.0 / 6.0,
         train_min: 0.0,
     },
@@ -132,13 +116,10 @@ fn run() -> Result<bool, Box<dyn Error>> {
     }
     let lab = Lab::new()?;
     let mut verdict = Verdict::default();
-    for scenario in &SCENARIOS {
-        if options
-            .only
-            .as_deref()
-            .is_none_or(|only| only == scenario.name)
-        {
-            play(&lab, scenario, &options, &mut verdict)?;
+    for contest in &MATCHES {
+        let only = options.only.as_deref();
+        if only.is_none_or(|only| only == contest.scenario.name) {
+            play(&lab, contest, &options, &mut verdict)?;
         }
     }
     Ok(verdict.print())
@@ -146,10 +127,11 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
 fn play(
     lab: &Lab,
-    scenario: &Scenario,
+    contest: &Match,
     options: &Options,
     verdict: &mut Verdict,
 ) -> Result<(), Box<dyn Error>> {
+    let scenario = contest.scenario;
     println!("\n{}: {}\n", scenario.name, scenario.about);
     println!(
         "| server | us of CPU per packet | of a CPU | delivered % | one way p50, p99 ms | p99 less the generator's own | train | read at once | MiB | SRTP |"
@@ -168,23 +150,23 @@ fn play(
         }
     }
     let [own, janus] = &rows;
-    own.print("ringhall");
-    janus.print("janus");
+    print(own, "ringhall");
+    print(janus, "janus");
     let ratio = own.cpu_us.over(&janus.cpu_us).median();
     let late = own.net_p99_ms.median() / janus.net_p99_ms.median();
     let word = |holds| if holds { "met" } else { "MISSED" };
     println!(
         "\nCPU for each packet: {ratio:.3} of Janus's, goal {:.3}: {}; p99 of the delay: {late:.2}, goal 0.50: {}",
-        scenario.goal,
-        word(ratio <= scenario.goal),
+        contest.goal,
+        word(ratio <= contest.goal),
         word(late <= 0.5)
     );
-    if scenario.train_min > 0.0 {
+    if contest.train_min > 0.0 {
         let train = own.train.median();
         println!(
             "mean train {train:.1}, goal {:.0}: {}",
-            scenario.train_min,
-            word(train >= scenario.train_min)
+            contest.train_min,
+            word(train >= contest.train_min)
         );
     }
     Ok(())
@@ -198,90 +180,33 @@ fn check(
     options: &Options,
     verdict: &mut Verdict,
 ) {
-    let figures = &report["figures"];
-    let failed = figures["joins_failed"].as_u64();
-    verdict.check(failed == Some(0), || {
-        format!(
-            "{} {}: joins failed: {}",
-            peer.name(),
-            scenario.name,
-            report["failures"]
-        )
-    });
+    let who = format!("{} {}", peer.name(), scenario.name);
+    loadtest::check_joins(&who, report, verdict);
     if peer == Peer::Ringhall && !options.is_test {
-        let delivered = figures["delivered"].as_f64().unwrap_or(0.0);
-        verdict.check(delivered >= 99.9, || {
-            format!("{}: {delivered} % delivered", scenario.name)
-        });
-        let drops = &report["metrics"]["drops"];
-        let harmless = ["dtls_unvalidated", "no_subscriber", "before_start"];
-        let mut found = drops.as_object().into_iter().flatten();
-        let harmful = found.find(|(reason, _)| !harmless.contains(&reason.as_str()));
-        verdict.check(harmful.is_none(), || {
-            format!("{}: dropped {drops}", scenario.name)
-        });
+        loadtest::check_delivery(&who, report, verdict);
         let forward = report["metrics"]["forward_p99_ms"].as_f64();
         println!("   (the server's own receive to send, p99: at most {forward:?} ms)");
     }
-    for doubt in report["doubts"].as_array().into_iter().flatten() {
-        println!("   {} {}: {doubt}", peer.name(), scenario.name);
-    }
 }
 
-#[derive(Default)]
-struct Row {
-    cpu_us: Samples,
-    cpu: Samples,
-    delivered: Samples,
-    p50_ms: Samples,
-    p99_ms: Samples,
-    net_p99_ms: Samples,
-    train: Samples,
-    read_at_once: Samples,
-    rss_mib: Samples,
-    profiles: String,
-}
-
-impl Row {
-    fn add(&mut self, report: &Value) {
-        let figures = &report["figures"];
-        let figure = |name: &str| figures[name].as_f64().unwrap_or(f64::NAN);
-        self.cpu_us.add(figure("server_cpu_us_per_packet"));
-        self.cpu.add(figure("server_cpu") * 100.0);
-        self.delivered.add(figure("delivered"));
-        self.p50_ms.add(figure("latency_p50_ms"));
-        self.p99_ms.add(figure("latency_p99_ms"));
-        self.net_p99_ms.add(figure("latency_net_p99_ms"));
-        // Janus does not tell; what its viewers read at once is known of both.
-        let own = report["metrics"]["train_mean"].as_f64();
-        self.train.add(own.unwrap_or(f64::NAN));
-        self.read_at_once.add(figure("train_mean"));
-        self.rss_mib.add(figure("server_rss_mib"));
-        let profiles = report["profiles"].as_object().into_iter().flatten();
-        self.profiles = profiles
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>()
-            .join(" ");
-    }
-
-    fn print(&self, name: &str) {
-        let train = match self.train.median() {
-            untold if untold.is_nan() => "not told".to_string(),
-            train => format!("{train:.1}"),
-        };
-        println!(
-            "| {name} | {:.2} | {:.1} % | {:.2} | {:.2}, {:.2} | {:.2} | {train} | {:.1} | {:.0} | {} |",
-            self.cpu_us,
-            self.cpu.median(),
-            self.delivered.median(),
-            self.p50_ms.median(),
-            self.p99_ms.median(),
-            self.net_p99_ms.median(),
-            self.read_at_once.median(),
-            self.rss_mib.median(),
-            self.profiles
-        );
-    }
+fn print(row: &Row, name: &str) {
+    // Janus does not tell; what its viewers read at once is known of both.
+    let train = match row.train.median() {
+        untold if untold.is_nan() => "not told".to_string(),
+        train => format!("{train:.1}"),
+    };
+    println!(
+        "| {name} | {:.2} | {:.1} % | {:.2} | {:.2}, {:.2} | {:.2} | {train} | {:.1} | {:.0} | {} |",
+        row.cpu_us,
+        row.cpu_percent.median(),
+        row.delivered.median(),
+        row.p50_ms.median(),
+        row.p99_ms.median(),
+        row.net_p99_ms.median(),
+        row.read_at_once.median(),
+        row.rss_mib.median(),
+        row.profiles
+    );
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -426,38 +351,24 @@ impl Lab {
         scenario: &Scenario,
         seconds: u64,
     ) -> Result<Value, Box<dyn Error>> {
-        let file = self.folder.join("report.json");
-        let (server, url, dialect) = match peer {
-            Peer::Janus => (
-                &self.servers[0],
-                format!("ws://{ADDRESS}:{JANUS_PORT}"),
-                "janus",
-            ),
+        let metrics = format!("http://127.0.0.1:{OWN_PORT}/metrics");
+        let (server, port, dialect, metrics_url) = match peer {
+            Peer::Janus => (&self.servers[0], JANUS_PORT, "janus", None),
             Peer::Ringhall => (
                 &self.servers[1],
-                format!("ws://{ADDRESS}:{OWN_PORT}"),
+                OWN_PORT,
                 "official",
+                Some(metrics.as_str()),
             ),
         };
-        let mut command = inside(Path::new(env!("CARGO_BIN_EXE_ringhall")));
-        command.args(["loadtest", "--quiet", "--warm-up", "2"]);
-        command.args(["--url", &url, "--dialect", dialect]);
-        command.args(["--duration", &seconds.to_string()]);
-        command.args(["--pid", &server.id().to_string()]);
-        command.arg("--json").arg(&file);
-        if peer == Peer::Ringhall {
-            command.args([
-                "--metrics-url",
-                &format!("http://127.0.0.1:{OWN_PORT}/metrics"),
-            ]);
-        }
-        let done = command.args(scenario.arguments).output()?;
-        let text = fs::read_to_string(&file).map_err(|_| {
-            let said = String::from_utf8_lossy(&done.stderr).into_owned();
-            format!("the generator made no report: {said}")
-        })?;
-        fs::remove_file(&file)?;
-        Ok(serde_json::from_str(&text)?)
+        let target = Target {
+            url: &format!("ws://{ADDRESS}:{port}"),
+            dialect,
+            process_id: server.id(),
+            metrics_url,
+        };
+        let generator = inside(Path::new(env!("CARGO_BIN_EXE_ringhall")));
+        loadtest::run(generator, &target, scenario, seconds, &self.folder)
     }
 }
 

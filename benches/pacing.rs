@@ -29,6 +29,7 @@ mod shared {
     pub mod processes;
     pub mod samples;
     pub mod server;
+    pub mod shipped;
     pub mod stage;
     pub mod venue;
     pub mod verdict;
@@ -240,26 +241,10 @@ impl Outcome {
         let alone = grew("ringhall_datagrams_sent_total") - packets as f64;
         self.train.add(packets as f64 / (trains - alone));
         self.turns.add(grew("ringhall_turns_total") / frames as f64);
-        self.inside_us.add(quantile_us(&before.1, &after.1, 0.99));
+        let forward = "ringhall_forward_seconds";
+        let inside_us = after.1.quantile_us(&before.1, forward, 0.99);
+        self.inside_us.add(inside_us);
     }
-}
-
-/// The upper bound below which a share of the packets were on their way again.
-fn quantile_us(before: &Metrics, after: &Metrics, share: f64) -> f64 {
-    let name = "ringhall_forward_seconds_bucket{";
-    let mut buckets: Vec<(f64, f64)> = Vec::new();
-    for (series, count) in &after.0 {
-        let bound = series.split("le=\"").nth(1);
-        let bound = bound.and_then(|rest| rest.split('"').next()?.parse::<f64>().ok());
-        if let (true, Some(bound)) = (series.starts_with(name), bound) {
-            let before = before.0.get(series).copied().unwrap_or(0.0);
-            buckets.push((bound * 1e6, count - before));
-        }
-    }
-    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let all = buckets.last().map_or(0.0, |(_, count)| *count);
-    let found = buckets.iter().find(|(_, count)| *count >= share * all);
-    found.map_or(f64::NAN, |(bound, _)| *bound)
 }
 
 fn print(options: &Options, alternatives: &[Alternative]) {

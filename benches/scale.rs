@@ -10,18 +10,23 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringhall::base::snapshot::Counters;
 use ringhall::core::trains::{Train, Trains};
 use ringhall::io::sockets::media_sockets;
 use ringhall::io::udp::Udp;
+use scaling::page;
 use shared::egress;
 use shared::grid::{Cell, Grid};
 use shared::meter::Meter;
 use shared::stage::PAYLOAD_BYTES;
 use shared::verdict::Verdict;
 
+mod scaling {
+    pub mod page;
+}
 #[allow(dead_code, reason = "each bench uses its part")]
 mod shared {
     pub mod egress;
@@ -39,7 +44,8 @@ const USAGE: &str = "options, behind `--`:
   --rounds N    measured rounds of each size [default: 20]
   --k N         packets of a frame, and so of a train [default: 8]
   --sizes N,... other sizes of the grid
-  --no-kernel   the core alone, for a profiler";
+  --no-kernel   the core alone, for a profiler
+  --html FILE   the result as a page, with plots";
 
 struct Options {
     grids: Vec<Grid>,
@@ -47,6 +53,8 @@ struct Options {
     k: usize,
     sizes: Option<Vec<usize>>,
     kernel: bool,
+    /// Where the page is written.
+    html: Option<PathBuf>,
     is_test: bool,
 }
 
@@ -58,6 +66,7 @@ impl Options {
             k: 8,
             sizes: None,
             kernel: true,
+            html: None,
             is_test: true,
         };
         let mut arguments = std::env::args().skip(1);
@@ -67,6 +76,7 @@ impl Options {
                 "--bench" => options.is_test = false,
                 "--no-kernel" => options.kernel = false,
                 "--rounds" => options.rounds = value()?.parse()?,
+                "--html" => options.html = Some(value()?.into()),
                 "--k" => options.k = value()?.parse()?,
                 "--sizes" => {
                     let sizes = value()?;
@@ -108,7 +118,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let options = Options::read()?;
     let own_network = options.kernel && egress::enter_own_network().is_ok();
     let meter = Meter::pin()?;
-    println!("scale: trains of {}; {}", options.k, meter.describe());
+    let about = format!("scale: trains of {}; {}", options.k, meter.describe());
+    println!("{about}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
@@ -125,6 +136,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         println!("without the kernel's part, which needs root");
     }
     let mut verdict = Verdict::default();
+    let mut chapters = String::new();
     for grid in &options.grids {
         let sizes = options.sizes.clone();
         let sizes = sizes.unwrap_or_else(|| grid.sizes().to_vec());
@@ -138,10 +150,14 @@ fn run() -> Result<bool, Box<dyn Error>> {
             }
         }
         grid.print(&cells);
+        chapters += &page::chapter(*grid, &cells);
         for cell in cells {
             let left = cell.close();
             verdict.check(left.is_empty(), || format!("left over: {left:?}"));
         }
+    }
+    if let Some(file) = options.html {
+        std::fs::write(file, page::html(&about, &chapters))?;
     }
     Ok(verdict.print())
 }

@@ -267,22 +267,5 @@ fn until(mut is_so: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Result<(), 
 
 /// Upper bounds, in microseconds, of the turns between two looks.
 fn turns(before: &Metrics, after: &Metrics) -> [f64; 3] {
-    let mut buckets: Vec<(f64, f64)> = Vec::new();
-    for (series, count) in &after.0 {
-        let bound = series
-            .split("le=\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
-        let is_turn = series.starts_with("ringhall_turn_seconds_bucket{");
-        if let (true, Some(Ok(bound))) = (is_turn, bound.map(str::parse::<f64>)) {
-            let before = before.0.get(series).copied().unwrap_or(0.0);
-            buckets.push((bound * 1e6, count - before));
-        }
-    }
-    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let all = buckets.last().map_or(0.0, |(_, count)| *count);
-    [0.5, 0.99, 1.0].map(|share| {
-        let found = buckets.iter().find(|(_, count)| *count >= share * all);
-        found.map_or(f64::NAN, |(bound, _)| *bound)
-    })
+    [0.5, 0.99, 1.0].map(|share| after.quantile_us(before, "ringhall_turn_seconds", share))
 }

@@ -43,7 +43,7 @@ impl Grid {
 
     /// The size others are compared with, and how many times its cost is
     /// allowed.
-    fn goal(self) -> (usize, f64) {
+    pub fn goal(self) -> (usize, f64) {
         match self {
             Grid::Viewers => (50, 1.25),
             Grid::Rooms => (1, 2.0),
@@ -51,24 +51,33 @@ impl Grid {
         }
     }
 
-    pub fn print(self, cells: &[Cell]) {
-        let (base, goal) = self.goal();
-        let what = match self {
+    /// What its sizes count.
+    pub fn what(self) -> &'static str {
+        match self {
             Grid::Viewers => "viewers of one room",
             Grid::Rooms => "rooms of 1 to 10",
             Grid::Thousands => "rooms of 1 to 3",
-        };
+        }
+    }
+
+    /// How many times the cost of the size others are compared with; NaN where
+    /// that was not measured.
+    pub fn of_base(self, cells: &[Cell], all: fn(&Cell) -> &Samples, cell: &Cell) -> f64 {
+        let (base, _) = self.goal();
+        let base = cells.iter().find(|cell| cell.size == base);
+        base.map_or(f64::NAN, |base| all(cell).over(all(base)).median())
+    }
+
+    pub fn print(self, cells: &[Cell]) {
+        let (base, goal) = self.goal();
+        let what = self.what();
         println!("\nns of CPU per forwarded packet: median [min - p90]\n");
         println!("| {what} | core | of {base} | with the kernel | of {base} |");
         println!("|---:|---|---:|---|---:|");
-        let of_base = |all: fn(&Cell) -> &Samples, cell: &Cell| {
-            let base = cells.iter().find(|cell| cell.size == base);
-            base.map_or(f64::NAN, |base| all(cell).over(all(base)).median())
-        };
         let mut worst = f64::NAN;
         for cell in cells {
-            let core = of_base(|cell| &cell.core_ns, cell);
-            let kernel = of_base(|cell| &cell.kernel_ns, cell);
+            let core = self.of_base(cells, |cell| &cell.core_ns, cell);
+            let kernel = self.of_base(cells, |cell| &cell.kernel_ns, cell);
             worst = worst.max(if kernel.is_nan() { core } else { kernel });
             println!(
                 "| {} | {} | {core:.2} | {} | {kernel:.2} |",

@@ -16,6 +16,29 @@ impl Metrics {
         found.map(|(_, value)| value).sum()
     }
 
+    /// The bound, in microseconds, below which a share of what a histogram of
+    /// seconds counted since `before` lies; NaN of nothing.
+    pub fn quantile_us(&self, before: &Metrics, name: &str, share: f64) -> f64 {
+        let name = format!("{name}_bucket{{");
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for (series, count) in &self.0 {
+            let bound = series.split("le=\"").nth(1);
+            let bound = bound.and_then(|rest| rest.split('"').next()?.parse::<f64>().ok());
+            if let (true, Some(bound)) = (series.starts_with(&name), bound) {
+                let before = before.0.get(series).copied().unwrap_or(0.0);
+                // Every core has its own.
+                match buckets.iter_mut().find(|(known, _)| *known == bound * 1e6) {
+                    Some((_, sum)) => *sum += count - before,
+                    None => buckets.push((bound * 1e6, count - before)),
+                }
+            }
+        }
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let all = buckets.last().map_or(0.0, |(_, count)| *count);
+        let found = buckets.iter().find(|(_, count)| *count >= share * all);
+        found.map_or(f64::NAN, |(bound, _)| *bound)
+    }
+
     /// What was dropped, but for want of viewers.
     pub fn dropped(&self) -> Vec<(&String, &f64)> {
         let is_drop = |series: &str, count: f64| {

@@ -48,6 +48,10 @@ impl Process {
         })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The first line it prints.
     pub fn first_line(&mut self) -> Result<String, Box<dyn Error>> {
         let name = &self.name;

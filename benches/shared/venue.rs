@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ringhall::base::time::Time;
@@ -16,9 +15,9 @@ use ringhall::wire::demux;
 use super::crowd;
 use super::guest::{Guest, PLAYED, Part, ROOM};
 use super::meter::{ksoftirqd_of, ran_ns};
-use super::metrics::{Metrics, metrics};
-use super::processes::Process;
+use super::metrics::Metrics;
 use super::server::identity;
+use super::shipped::Shipped;
 use super::stage::Stage;
 
 /// Time for everybody to connect.
@@ -28,8 +27,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 pub struct Venue {
-    process: Process,
-    web_port: u16,
+    server: Shipped,
     /// The kernel thread that does the network work of the server's CPU.
     ksoftirqd: Option<File>,
     origin: Instant,
@@ -49,29 +47,14 @@ impl Venue {
     /// Starts the server with one core and these settings beside its own, and
     /// fills the room.
     pub fn open(settings: &[String], viewers: usize) -> Result<Self, Box<dyn Error>> {
-        let fixed = [
-            "cores=1",
-            "ws.port=0",
-            "wss.port=off",
-            "rtmp.port=off",
-            "media_port_from=0",
-            "ip=127.0.0.1",
-            "rate.connections=0",
-            "rate.joins=0",
-            "keep_alive.server_interval=3600000",
-        ];
-        let all = fixed.into_iter().chain(settings.iter().map(String::as_str));
-        let arguments: Vec<&str> = all.flat_map(|set| ["--set", set]).collect();
-        let program = env!("CARGO_BIN_EXE_ringhall");
-        let mut process = Process::start_mute(program, &arguments, Path::new("."))?;
-        let ready = process.first_line()?;
-        let mut words = ready.split_whitespace();
-        let web = words.find_map(|word| word.strip_prefix("ws=")?.rsplit(':').next());
-        let web_port = web.ok_or("no port in the ready line")?.parse()?;
-        let ksoftirqd = ksoftirqd_of(process.cpu_of("core 0")?);
+        // Nobody here answers pings.
+        let fixed = "keep_alive.server_interval=3600000";
+        let settings = settings.iter().map(String::as_str);
+        let all: Vec<&str> = [fixed].into_iter().chain(settings).collect();
+        let server = Shipped::start(&all)?;
+        let ksoftirqd = ksoftirqd_of(server.process.cpu_of("core 0")?);
         let mut venue = Venue {
-            process,
-            web_port,
+            server,
             ksoftirqd,
             origin: Instant::now(),
             seats: Vec::new(),
@@ -111,7 +94,7 @@ impl Venue {
     fn fingerprint(&self, own: &Identity) -> Result<[u8; 32], Box<dyn Error>> {
         let part = Part::Publisher(VideoCodec::Vp8);
         let scout = Guest::new(self.now(), part, PLAYED, "elsewhere", own, [0; 32]);
-        let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, self.web_port))?;
+        let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server.web_port))?;
         line.set_read_timeout(Some(PATIENCE))?;
         line.write_all(&scout.entrance())?;
         let mut heard = Vec::new();
@@ -142,7 +125,7 @@ impl Venue {
         server: [u8; 32],
     ) -> Result<(), Box<dyn Error>> {
         let guest = Guest::new(self.now(), part, number, ROOM, own, server);
-        let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, self.web_port))?;
+        let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server.web_port))?;
         line.write_all(&guest.entrance())?;
         line.set_nonblocking(true)?;
         self.seats.push(Seat {
@@ -223,16 +206,16 @@ impl Venue {
     /// CPU time so far, the network work of its CPU included.
     pub fn cpu_ns(&self) -> Result<u64, Box<dyn Error>> {
         let softirq = self.ksoftirqd.as_ref().map_or(0, ran_ns);
-        Ok(self.process.cpu_ns()? + softirq)
+        Ok(self.server.process.cpu_ns()? + softirq)
     }
 
     pub fn metrics(&self) -> Result<Metrics, Box<dyn Error>> {
-        metrics(self.web_port)
+        self.server.metrics()
     }
 
     pub fn close(self) -> Result<(), Box<dyn Error>> {
         drop(self.seats);
-        self.process.stop()
+        self.server.process.stop()
     }
 }
 

@@ -212,9 +212,9 @@ pub const RENDER_BACKLOG_MAX: usize = 256;
 /// Snapshots of all cores that one core may have under way.
 pub const SNAPSHOT_TICKETS_MAX: u64 = 64;
 
-/// Rooms, members and streams a turn copies into a snapshot: a quarter of a
-/// millisecond. 5,000 rooms of two viewers take some hundred turns, which follow
-/// each other at once.
+/// Rooms, members, streams and viewers of other cores' rooms a turn copies into
+/// a snapshot: a quarter of a millisecond. 5,000 rooms of two viewers take some
+/// hundred turns, which follow each other at once.
 pub const SNAPSHOT_STEP_ITEMS: usize = 256;
 
 /// Bytes of a stream event's payload, which everybody who plays the stream

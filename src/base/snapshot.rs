@@ -288,31 +288,87 @@ pub struct Gauges {
     pub recordings: u64,
 }
 
-/// Counts in powers of two: bucket `i` holds values up to `2^i`, the last all others.
-#[derive(Clone, Debug, Default)]
+/// Counts by size. Bucket `i` holds values up to [`Histogram::bound`] of `i` and
+/// above the one before: powers of two, and four steps for each doubling from
+/// 256 to 8,192, where a share of a few thousand microseconds is to be told from
+/// a little more. The last bucket holds all others.
+#[derive(Clone, Debug)]
 pub struct Histogram {
     pub buckets: [u64; Histogram::BUCKETS],
     pub sum: u64,
     pub count: u64,
 }
 
+/// Values above 2 to this power, and up to 2 to [`FINE_END`], are counted finely.
+const FINE_BEGIN: u32 = 8;
+const FINE_END: u32 = 13;
+/// Of four steps for each doubling.
+const STEP_BITS: u32 = 2;
+/// Buckets that the fine range has beside one for each of its doublings.
+const EXTRA: usize = ((FINE_END - FINE_BEGIN) as usize) * ((1 << STEP_BITS) - 1);
+
 impl Histogram {
-    pub const BUCKETS: usize = 24;
+    /// 24 doublings: in microseconds up to 4 seconds.
+    pub const BUCKETS: usize = 24 + EXTRA;
 
     pub fn record(&mut self, value: u64) {
         self.record_many(value, 1);
     }
 
     pub fn record_many(&mut self, value: u64, times: u64) {
-        let exponent = match value {
-            0 | 1 => 0,
-            _ => 64 - (value - 1).leading_zeros() as usize,
-        };
-        if let Some(bucket) = self.buckets.get_mut(exponent.min(Self::BUCKETS - 1)) {
+        if let Some(bucket) = self.buckets.get_mut(bucket_of(value)) {
             *bucket += times;
         }
         self.sum = self.sum.saturating_add(value.saturating_mul(times));
         self.count += times;
+    }
+
+    /// The largest value of a bucket; `None` of the last, which has none.
+    pub fn bound(bucket: usize) -> Option<u64> {
+        let fine = FINE_BEGIN as usize + 1..FINE_END as usize + 1 + EXTRA;
+        if bucket + 1 >= Self::BUCKETS {
+            return None;
+        }
+        if bucket < fine.start {
+            return Some(1 << bucket);
+        }
+        if bucket >= fine.end {
+            return Some(1 << (bucket - EXTRA));
+        }
+        let steps = 1 << STEP_BITS;
+        let (octave, step) = ((bucket - fine.start) / steps, (bucket - fine.start) % steps);
+        let step_size = 1_u64 << (FINE_BEGIN - STEP_BITS + octave as u32);
+        Some((steps + step + 1) as u64 * step_size)
+    }
+}
+
+/// Where a value is counted, from its leading bits.
+fn bucket_of(value: u64) -> usize {
+    if value <= 1 {
+        return 0;
+    }
+    // Bounds belong to the bucket below them.
+    let below = value - 1;
+    let octave = below.ilog2();
+    let bucket = match octave {
+        ..FINE_BEGIN => octave as usize + 1,
+        FINE_END.. => octave as usize + 1 + EXTRA,
+        _ => {
+            let step = (below >> (octave - STEP_BITS)) as usize & ((1 << STEP_BITS) - 1);
+            let doublings = (octave - FINE_BEGIN) as usize;
+            FINE_BEGIN as usize + 1 + (doublings << STEP_BITS) + step
+        }
+    };
+    bucket.min(Histogram::BUCKETS - 1)
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram {
+            buckets: [0; Histogram::BUCKETS],
+            sum: 0,
+            count: 0,
+        }
     }
 }
 
@@ -340,5 +396,38 @@ mod tests {
         assert_eq!(histogram.buckets[..4], [2, 1, 2, 1]);
         assert_eq!(histogram.buckets[Histogram::BUCKETS - 1], 1);
         assert_eq!(histogram.count, 7);
+    }
+
+    #[test]
+    fn a_value_falls_into_the_first_bucket_whose_bound_is_not_below_it() {
+        let bounds: Vec<u64> = (0..).map_while(Histogram::bound).collect();
+        assert_eq!(bounds.len(), Histogram::BUCKETS - 1);
+        assert!(
+            bounds.windows(2).all(|pair| pair[0] < pair[1]),
+            "{bounds:?}"
+        );
+        let around = |value: &u64| [value - 1, *value, value + 1];
+        let large = bounds.iter().flat_map(around).chain([u64::MAX]);
+        for value in (0..20_000).chain(large) {
+            let due = bounds.iter().position(|bound| *bound >= value);
+            assert_eq!(bucket_of(value), due.unwrap_or(bounds.len()), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_quarter_to_eight_milliseconds_have_four_steps_for_each_doubling() {
+        let bounds: Vec<u64> = (0..).map_while(Histogram::bound).collect();
+        let between = |low: u64, high: u64| {
+            bounds
+                .iter()
+                .filter(|b| (low + 1..=high).contains(*b))
+                .count()
+        };
+        for power in FINE_BEGIN..FINE_END {
+            assert_eq!(between(1 << power, 2 << power), 4, "{power}");
+        }
+        assert_eq!(between(128, 256), 1);
+        assert_eq!(between(8_192, 16_384), 1);
+        assert!(bounds.contains(&1_792) && bounds.contains(&2_048));
     }
 }

@@ -155,10 +155,7 @@ impl Core {
                 transcoders: self.seats.converting.len() as u64,
                 recordings: self.recordings.len() as u64,
             },
-            afar_plays: match inventory.with_rooms {
-                true => self.afar_plays(),
-                false => Vec::new(),
-            },
+            afar_plays: inventory.afar_plays,
             rooms: inventory.rooms,
             turn_us: self.turn_us.clone(),
             forward_us: self.forward_us.clone(),

@@ -22,6 +22,7 @@ mod official;
 pub mod options;
 mod peer;
 mod plan;
+pub mod plot;
 mod publish;
 mod report;
 mod sdp;

@@ -262,12 +262,11 @@ impl Page {
         for (core, histogram) in histograms {
             let core = core.to_string();
             let mut cumulative = 0u64;
-            for (exponent, count) in histogram.buckets.iter().enumerate() {
+            for (bucket, count) in histogram.buckets.iter().enumerate() {
                 cumulative = cumulative.saturating_add(*count);
-                // The last bucket holds whatever is larger than the others.
-                let bound = match exponent {
-                    last if last + 1 == Histogram::BUCKETS => "+Inf".to_owned(),
-                    _ => ((1u64 << exponent) as f64 / per_unit).to_string(),
+                let bound = match Histogram::bound(bucket) {
+                    Some(bound) => (bound as f64 / per_unit).to_string(),
+                    None => "+Inf".to_owned(),
                 };
                 let labels = [("core", core.as_str()), ("le", bound.as_str())];
                 self.sample(&bucket_name, &labels, cumulative);
@@ -566,6 +565,7 @@ mod tests {
         assert_eq!(bucket(turn, "0.000001"), 1.0);
         assert_eq!(bucket(turn, "0.000004"), 2.0);
         assert_eq!(bucket(turn, "0.000512"), 2.0);
+        assert_eq!(bucket(turn, "0.000896"), 2.0);
         assert_eq!(bucket(turn, "0.001024"), 4.0);
         assert_eq!(bucket(turn, "4.194304"), 4.0);
         assert_eq!(bucket(turn, "+Inf"), 5.0);

@@ -6,6 +6,7 @@ pub mod fanout;
 pub mod forwarding;
 pub mod frames;
 pub mod held;
+pub mod logins;
 pub mod notice;
 pub mod peer;
 pub mod publication;

@@ -3,11 +3,13 @@
 //! [`super::publication`] and [`super::subscription`].
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::ops::Bound;
 
 use crate::base::limits::{MEMBER_PUBLICATIONS_MAX, MEMBER_STREAMS_MAX, ROOM_MEMBERS_MAX};
 use crate::base::slab::Key;
 use crate::base::time::{Span, Time};
+use crate::room::logins::Logins;
 use crate::room::notice::{MemberState, StreamStatus, info};
 use crate::room::peer::{AfarSeat, Peer};
 
@@ -15,6 +17,8 @@ use crate::room::peer::{AfarSeat, Peer};
 /// the connection. `S` is the core layer's address type.
 pub struct Roster<S> {
     members: BTreeMap<String, Member<S>>,
+    /// The same members by their sessions.
+    logins: Logins<S>,
     /// By media session id.
     streams: BTreeMap<String, Stream<S>>,
 }
@@ -129,10 +133,11 @@ pub struct JoinRules {
     pub members_max: usize,
 }
 
-impl<S: Copy + PartialEq> Roster<S> {
+impl<S: Copy + Eq + Hash> Roster<S> {
     pub fn new() -> Self {
         Roster {
             members: BTreeMap::new(),
+            logins: Logins::default(),
             streams: BTreeMap::new(),
         }
     }
@@ -174,17 +179,24 @@ impl<S: Copy + PartialEq> Roster<S> {
             token,
             seen: now,
         };
-        self.members.insert(login.to_string(), member);
+        if let Some(before) = self.members.insert(login.to_string(), member) {
+            self.logins.remove(before.session, login);
+        }
+        self.logins.insert(session, login);
     }
 
     /// Ends a membership; the member's streams stay until taken.
     pub fn remove(&mut self, login: &str) -> Option<Member<S>> {
-        self.members.remove(login)
+        let member = self.members.remove(login)?;
+        self.logins.remove(member.session, login);
+        Some(member)
     }
 
     /// Another session goes on with a membership and what it publishes.
     pub fn hand_over(&mut self, login: &str, session: S) {
         if let Some(member) = self.members.get_mut(login) {
+            self.logins.remove(member.session, login);
+            self.logins.insert(session, login);
             member.session = session;
         }
         let published = |stream: &&mut Stream<S>| stream.role == StreamRole::Publish;
@@ -195,17 +207,16 @@ impl<S: Copy + PartialEq> Roster<S> {
     }
 
     pub fn seen(&mut self, now: Time, session: S) {
-        for member in self.members.values_mut().filter(|m| m.session == session) {
-            member.seen = now;
+        for login in self.logins.of(session) {
+            if let Some(member) = self.members.get_mut(login) {
+                member.seen = now;
+            }
         }
     }
 
-    /// The login `session` is a member under.
+    /// The login `session` is a member under; the first of more.
     pub fn login_of(&self, session: S) -> Option<&str> {
-        self.members
-            .iter()
-            .find(|(_, member)| member.session == session)
-            .map(|(login, _)| login.as_str())
+        self.logins.of(session).first().map(String::as_str)
     }
 
     pub fn session_of(&self, login: &str) -> Option<S> {
@@ -346,7 +357,7 @@ impl<S: Copy + PartialEq> Roster<S> {
     }
 }
 
-impl<S: Copy + PartialEq> Default for Roster<S> {
+impl<S: Copy + Eq + Hash> Default for Roster<S> {
     fn default() -> Self {
         Self::new()
     }
@@ -407,6 +418,49 @@ mod tests {
         assert_eq!(verdict, JoinVerdict::Replaces);
         roster.seen(soon, 1);
         assert_eq!(roster.judge_join(late, "ann", 3, None, RULES), refused);
+    }
+
+    /// Whether both ways of asking who a session is give the same, for sessions
+    /// 0 to `sessions`.
+    fn assert_indexed(roster: &Roster<u32>, sessions: u32) {
+        let mut held = 0;
+        for session in 0..sessions {
+            let listed = roster.members.iter().filter(|(_, m)| m.session == session);
+            let listed: Vec<&str> = listed.map(|(login, _)| login.as_str()).collect();
+            assert_eq!(roster.logins.of(session), listed, "{session}");
+            assert_eq!(roster.login_of(session), listed.first().copied());
+            held += listed.len();
+        }
+        assert_eq!(held, roster.len());
+    }
+
+    #[test]
+    fn sessions_are_found_by_index_as_by_a_walk_over_all_members() {
+        const SESSIONS: u32 = 12;
+        for seed in 0..40 {
+            let mut noise = crate::base::random::Noise::new(seed);
+            let mut roster = Roster::new();
+            for step in 0..200 {
+                let login = format!("m{}", noise.below(8));
+                let session = noise.below(u64::from(SESSIONS)) as u32;
+                match noise.below(4) {
+                    0 | 1 => roster.add(Time::ZERO, &login, session, String::new()),
+                    2 => drop(roster.remove(&login)),
+                    _ => roster.hand_over(&login, session),
+                }
+                assert_indexed(&roster, SESSIONS);
+                let now = Time::ZERO + Span::from_ms(step + 1);
+                roster.seen(now, session);
+                for member in roster.members.values() {
+                    assert_eq!(member.seen == now, member.session == session);
+                }
+            }
+            let logins: Vec<String> = roster.logins().map(str::to_string).collect();
+            for login in logins {
+                roster.remove(&login);
+            }
+            assert_indexed(&roster, SESSIONS);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The viewers' core's side: replicas of other cores' publications, and the
 //! viewers seated here for rooms whose home is elsewhere.
 
+use std::ops::Bound;
+
 use crate::base::slab::Key;
 use crate::base::snapshot::{AfarPlay, Drop};
 use crate::base::time::Time;
@@ -221,22 +223,27 @@ impl Core {
         }
     }
 
-    /// What this core knows of viewers whose rooms are elsewhere.
-    pub(in crate::core) fn afar_plays(&self) -> Vec<AfarPlay> {
-        let peers = self.relaying.seats.values();
-        let peers = peers.filter_map(|key| self.media.peers.get(*key));
-        let mut plays: Vec<AfarPlay> = peers
-            .filter_map(|peer| {
+    /// What this core knows of viewers whose rooms are elsewhere, from behind a
+    /// seat on; the last seat looked at, and how many those were. A viewer whose
+    /// peer has just gone is looked at and not told.
+    pub(in crate::core) fn copy_afar_plays(
+        &self,
+        after: Bound<AfarSeat>,
+        items: usize,
+        plays: &mut Vec<AfarPlay>,
+    ) -> (Option<AfarSeat>, usize) {
+        let (mut last, mut count) = (None, 0);
+        let seats = self.relaying.seats.range((after, Bound::Unbounded));
+        for (seat, key) in seats.take(items) {
+            (last, count) = (Some(*seat), count + 1);
+            let peer = self.media.peers.get(*key);
+            plays.extend(peer.and_then(|peer| {
                 Some(AfarPlay {
                     room: peer.room.clone(),
                     play: self.play_snapshot(peer)?,
                 })
-            })
-            .collect();
-        plays.sort_by(|a, b| {
-            let key = |play: &AfarPlay| (play.room.clone(), play.play.media_session_id.clone());
-            key(a).cmp(&key(b))
-        });
-        plays
+            }));
+        }
+        (last, count)
     }
 }

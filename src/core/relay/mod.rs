@@ -12,6 +12,8 @@ mod afar;
 mod home;
 mod load;
 
+use std::collections::BTreeMap;
+
 use crate::base::hash::Map;
 use crate::base::slab::Key;
 use crate::core::mail::SessionRef;
@@ -113,8 +115,9 @@ pub(super) struct Relaying {
     /// At the home: viewers elsewhere, by seat.
     guests: Map<u64, Guest>,
     seats_given: u64,
-    /// At the viewers' core: peers by the home's seat.
-    seats: Map<AfarSeat, Key<Peer>>,
+    /// At the viewers' core: peers by the home's seat, in order, so that they
+    /// can be told of in pieces.
+    seats: BTreeMap<AfarSeat, Key<Peer>>,
     replicas: Map<Upstream, Key<Publication>>,
     loads: Loads,
 }
@@ -124,7 +127,7 @@ impl Relaying {
         Relaying {
             guests: Map::default(),
             seats_given: 0,
-            seats: Map::default(),
+            seats: BTreeMap::new(),
             replicas: Map::default(),
             loads: Loads::new(cores),
         }

@@ -1,0 +1,76 @@
+//! What `scale` found as a page: a plot and a table of each grid.
+
+use std::fmt::Write;
+
+use ringhall::load::plot::{Line, Plot, Scale, escaped, page};
+
+use crate::shared::grid::{Cell, Grid};
+use crate::shared::samples::Samples;
+
+type Of = fn(&Cell) -> &Samples;
+
+const WAYS: [(&str, Of); 2] = [
+    ("the core alone", |cell| &cell.core_ns),
+    ("with the kernel", |cell| &cell.kernel_ns),
+];
+
+/// One grid's part of the page.
+pub fn chapter(grid: Grid, cells: &[Cell]) -> String {
+    let lines = WAYS.map(|(name, of)| line(name, of, cells));
+    let lines: Vec<Line<'_>> = lines.into_iter().filter(|l| !l.points.is_empty()).collect();
+    let plot = Plot {
+        title: &format!("Cost of a forwarded packet against {}", grid.what()),
+        along: grid.what(),
+        up: "ns of CPU per forwarded packet",
+        scale: Scale::Marked,
+    };
+    plot.svg(&lines) + &table(grid, cells)
+}
+
+/// The whole page; `about` says what was measured where.
+pub fn html(about: &str, chapters: &str) -> String {
+    let body = format!(
+        "<p>{}. Points are medians, bars reach from the least to the value 90 % are within.</p>{chapters}",
+        escaped(about)
+    );
+    page("What forwarding a packet costs", &body)
+}
+
+/// Points of the sizes that were measured.
+fn line<'a>(name: &'a str, of: Of, cells: &[Cell]) -> Line<'a> {
+    let measured = cells.iter().filter(|cell| !of(cell).median().is_nan());
+    let (points, spreads) = measured
+        .map(|cell| {
+            let samples = of(cell);
+            let spread = (samples.quantile(0.0), samples.quantile(0.9));
+            ((cell.size as f64, samples.median()), spread)
+        })
+        .unzip();
+    Line {
+        name,
+        points,
+        spreads,
+    }
+}
+
+fn table(grid: Grid, cells: &[Cell]) -> String {
+    let (base, _) = grid.goal();
+    let mut rows = format!("<tr><th>{}</th>", grid.what());
+    for (name, _) in WAYS {
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(rows, "<th>{name}, ns</th><th>of {base}</th>");
+    }
+    rows += "</tr>";
+    for cell in cells {
+        let _ = write!(rows, "<tr><td>{}</td>", cell.size);
+        for (_, of) in WAYS {
+            let ratio = grid.of_base(cells, of, cell);
+            let _ = match of(cell).median().is_nan() {
+                true => write!(rows, "<td>not measured</td><td></td>"),
+                false => write!(rows, "<td>{}</td><td>{ratio:.2}</td>", of(cell)),
+            };
+        }
+        rows += "</tr>";
+    }
+    format!("<div class=\"wide\"><table>{rows}</table></div>")
+}

@@ -1,0 +1,165 @@
+//! `ringhall loadtest` driven by a bench: what it is to send, what it found.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::samples::Samples;
+use super::verdict::Verdict;
+
+/// Of packets that were due, in percent: what a lossless network must deliver.
+/// The rest are those on their way when counting began and ended.
+const DELIVERED_MIN: f64 = 99.9;
+/// What is dropped when people come and go, without harm.
+const HARMLESS: [&str; 3] = ["dtls_unvalidated", "no_subscriber", "before_start"];
+
+pub struct Scenario {
+    pub name: &'static str,
+    pub about: &'static str,
+    arguments: &'static [&'static str],
+}
+
+pub const BURST: Scenario = Scenario {
+    name: "burst",
+    about: "1 publisher of 2.5 Mbit/s in frame bursts, 50 viewers",
+    arguments: &["--viewers", "50", "--video", "vp8", "--audio", "none"],
+};
+
+pub const EVEN: Scenario = Scenario {
+    name: "even",
+    about: "the same, evenly paced",
+    arguments: &[
+        "--viewers",
+        "50",
+        "--video",
+        "vp8",
+        "--audio",
+        "none",
+        "--pacing",
+        "even",
+    ],
+};
+
+pub const AUDIO: Scenario = Scenario {
+    name: "audio",
+    about: "1 publisher of 50 packets a second of 120 bytes, 50 viewers",
+    arguments: &["--viewers", "50", "--video", "none"],
+};
+
+pub const MEETING: Scenario = Scenario {
+    name: "meeting",
+    about: "10 who publish 300 kbit/s and sound, and play each other",
+    arguments: &["--meeting", "10", "--video", "vp8", "--bitrate-kbps", "300"],
+};
+
+pub const LARGE: Scenario = Scenario {
+    name: "large",
+    about: "1 publisher of 2.5 Mbit/s in frame bursts, 200 viewers",
+    arguments: &["--viewers", "200", "--video", "vp8", "--audio", "none"],
+};
+
+/// A server the generator is sent to.
+pub struct Target<'a> {
+    pub url: &'a str,
+    pub dialect: &'a str,
+    pub process_id: u32,
+    /// Of our own server.
+    pub metrics_url: Option<&'a str>,
+}
+
+/// One run: the generator's report. `generator` starts the program, and may do
+/// so elsewhere; `folder` takes a file meanwhile.
+pub fn run(
+    mut generator: Command,
+    target: &Target<'_>,
+    scenario: &Scenario,
+    seconds: u64,
+    folder: &Path,
+) -> Result<Value, Box<dyn Error>> {
+    let file = folder.join("report.json");
+    generator.args(["loadtest", "--quiet", "--warm-up", "2"]);
+    generator.args(["--url", target.url, "--dialect", target.dialect]);
+    generator.args(["--duration", &seconds.to_string()]);
+    generator.args(["--pid", &target.process_id.to_string()]);
+    generator.arg("--json").arg(&file);
+    if let Some(url) = target.metrics_url {
+        generator.args(["--metrics-url", url]);
+    }
+    let done = generator.args(scenario.arguments).output()?;
+    let text = fs::read_to_string(&file).map_err(|_| {
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        format!("the generator made no report: {said}")
+    })?;
+    fs::remove_file(&file)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Somebody who could not join spoils any run; what makes figures doubtful is
+/// only said.
+pub fn check_joins(who: &str, report: &Value, verdict: &mut Verdict) {
+    let failed = report["figures"]["joins_failed"].as_u64();
+    verdict.check(failed == Some(0), || {
+        format!("{who}: joins failed: {}", report["failures"])
+    });
+    for doubt in report["doubts"].as_array().into_iter().flatten() {
+        println!("   {who}: {doubt}");
+    }
+}
+
+/// Our own server delivers everything and drops nothing.
+pub fn check_delivery(who: &str, report: &Value, verdict: &mut Verdict) {
+    let delivered = report["figures"]["delivered"].as_f64().unwrap_or(0.0);
+    verdict.check(delivered >= DELIVERED_MIN, || {
+        format!("{who}: {delivered} % delivered")
+    });
+    let drops = &report["metrics"]["drops"];
+    let mut found = drops.as_object().into_iter().flatten();
+    let harmful = found.find(|(reason, _)| !HARMLESS.contains(&reason.as_str()));
+    verdict.check(drops.is_object() && harmful.is_none(), || {
+        format!("{who}: dropped {drops}")
+    });
+}
+
+/// The figures of a server in one scenario, round by round; NaN where one was
+/// not told.
+#[derive(Default)]
+pub struct Row {
+    pub cpu_us: Samples,
+    pub cpu_percent: Samples,
+    pub delivered: Samples,
+    pub p50_ms: Samples,
+    pub p99_ms: Samples,
+    /// Less the generator's own.
+    pub net_p99_ms: Samples,
+    /// As the server tells.
+    pub train: Samples,
+    /// From receive to send, as the server tells: an upper bound.
+    pub forward_p99_ms: Samples,
+    pub read_at_once: Samples,
+    pub rss_mib: Samples,
+    pub profiles: String,
+}
+
+impl Row {
+    pub fn add(&mut self, report: &Value) {
+        let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+        let figure = |name: &str| number(&report["figures"][name]);
+        self.cpu_us.add(figure("server_cpu_us_per_packet"));
+        self.cpu_percent.add(figure("server_cpu") * 100.0);
+        self.delivered.add(figure("delivered"));
+        self.p50_ms.add(figure("latency_p50_ms"));
+        self.p99_ms.add(figure("latency_p99_ms"));
+        self.net_p99_ms.add(figure("latency_net_p99_ms"));
+        self.train.add(number(&report["metrics"]["train_mean"]));
+        let forward = number(&report["metrics"]["forward_p99_ms"]);
+        self.forward_p99_ms.add(forward);
+        self.read_at_once.add(figure("train_mean"));
+        self.rss_mib.add(figure("server_rss_mib"));
+        let profiles = report["profiles"].as_object().into_iter().flatten();
+        let names: Vec<&str> = profiles.map(|(name, _)| name.as_str()).collect();
+        self.profiles = names.join(" ");
+    }
+}
