@@ -1,4 +1,5 @@
-//! What `scale` found as a page: a plot and a table of each grid.
+//! What `scale` found as a page: of each grid a table, and a plot where several
+//! sizes were measured.
 
 use std::fmt::Write;
 
@@ -18,13 +19,18 @@ const WAYS: [(&str, Of); 2] = [
 pub fn chapter(grid: Grid, cells: &[Cell]) -> String {
     let lines = WAYS.map(|(name, of)| line(name, of, cells));
     let lines: Vec<Line<'_>> = lines.into_iter().filter(|l| !l.points.is_empty()).collect();
+    let title = format!("Cost of a forwarded packet against {}", grid.what());
     let plot = Plot {
-        title: &format!("Cost of a forwarded packet against {}", grid.what()),
+        title: &title,
         along: grid.what(),
         up: "ns of CPU per forwarded packet",
         scale: Scale::Marked,
     };
-    plot.svg(&lines) + &table(grid, cells)
+    let picture = match cells {
+        [_, _, ..] => plot.svg(&lines),
+        _ => format!("<h2>{}</h2>", escaped(&title)),
+    };
+    picture + &table(grid, cells)
 }
 
 /// The whole page; `about` says what was measured where.
