@@ -70,11 +70,15 @@ fn table(grid: Grid, cells: &[Cell]) -> String {
     for cell in cells {
         let _ = write!(rows, "<tr><td>{}</td>", cell.size);
         for (_, of) in WAYS {
-            let ratio = grid.of_base(cells, of, cell);
-            let _ = match of(cell).median().is_nan() {
-                true => write!(rows, "<td>not measured</td><td></td>"),
-                false => write!(rows, "<td>{}</td><td>{ratio:.2}</td>", of(cell)),
+            let (cost, ratio) = (of(cell), grid.of_base(cells, of, cell));
+            // A dash where it was not measured.
+            let or_not = |value: f64, text: String| match value.is_nan() {
+                true => "\u{2013}".to_string(),
+                false => text,
             };
+            let cost = or_not(cost.median(), cost.to_string());
+            let ratio = or_not(ratio, format!("{ratio:.2}"));
+            let _ = write!(rows, "<td>{cost}</td><td>{ratio}</td>");
         }
         rows += "</tr>";
     }

@@ -29,7 +29,7 @@ text{font:11px system-ui,sans-serif;fill:#4b5563}\
 text.value{fill:#1f2937;paint-order:stroke;stroke:#fff;stroke-width:4px}\
 .names span{white-space:nowrap;margin-right:1.2em}\
 .doubt{background:#fef3c7;padding:.5rem .8rem;border-left:4px solid #d97706}\
-@media(max-width:36rem){body{margin:1rem auto}text{font-size:19px}td,th{padding:.25rem .3rem}.wide{font-size:13px}}\
+@media(max-width:36rem){body{margin:1rem auto}text{font-size:19px}td,th{padding:.25rem .2rem}.wide{font-size:12px}}\
 @media(prefers-color-scheme:dark){body{color:#e5e7eb;background:#111827}td,th{border-color:#374151}text{fill:#9ca3af}\
 text.value{fill:#e5e7eb;stroke:#111827}.doubt{color:#1f2937}}";
 
@@ -147,6 +147,10 @@ impl Axes {
         }
         if !axes.low.is_finite() {
             return None;
+        }
+        if scale == Scale::Marked {
+            // The number above the highest point has room below the label.
+            axes.top *= 1.1;
         }
         axes.step = step_of(axes.top);
         axes.top = (axes.top / axes.step).ceil() * axes.step;
