@@ -1,4 +1,5 @@
-//! What `scale` found as a page: a plot and a table of each grid.
+//! What `scale` found as a page: of each grid a table, and a plot where several
+//! sizes were measured.
 
 use std::fmt::Write;
 
@@ -18,13 +19,18 @@ const WAYS: [(&str, Of); 2] = [
 pub fn chapter(grid: Grid, cells: &[Cell]) -> String {
     let lines = WAYS.map(|(name, of)| line(name, of, cells));
     let lines: Vec<Line<'_>> = lines.into_iter().filter(|l| !l.points.is_empty()).collect();
+    let title = format!("Cost of a forwarded packet against {}", grid.what());
     let plot = Plot {
-        title: &format!("Cost of a forwarded packet against {}", grid.what()),
+        title: &title,
         along: grid.what(),
         up: "ns of CPU per forwarded packet",
         scale: Scale::Marked,
     };
-    plot.svg(&lines) + &table(grid, cells)
+    let picture = match cells {
+        [_, _, ..] => plot.svg(&lines),
+        _ => format!("<h2>{}</h2>", escaped(&title)),
+    };
+    picture + &table(grid, cells)
 }
 
 /// The whole page; `about` says what was measured where.
@@ -64,11 +70,15 @@ fn table(grid: Grid, cells: &[Cell]) -> String {
     for cell in cells {
         let _ = write!(rows, "<tr><td>{}</td>", cell.size);
         for (_, of) in WAYS {
-            let ratio = grid.of_base(cells, of, cell);
-            let _ = match of(cell).median().is_nan() {
-                true => write!(rows, "<td>not measured</td><td></td>"),
-                false => write!(rows, "<td>{}</td><td>{ratio:.2}</td>", of(cell)),
+            let (cost, ratio) = (of(cell), grid.of_base(cells, of, cell));
+            // A dash where it was not measured.
+            let or_not = |value: f64, text: String| match value.is_nan() {
+                true => "\u{2013}".to_string(),
+                false => text,
             };
+            let cost = or_not(cost.median(), cost.to_string());
+            let ratio = or_not(ratio, format!("{ratio:.2}"));
+            let _ = write!(rows, "<td>{cost}</td><td>{ratio}</td>");
         }
         rows += "</tr>";
     }

@@ -55,8 +55,8 @@ impl Grid {
     pub fn what(self) -> &'static str {
         match self {
             Grid::Viewers => "viewers of one room",
-            Grid::Rooms => "rooms of 1 to 10",
-            Grid::Thousands => "rooms of 1 to 3",
+            Grid::Rooms => "rooms of one publisher and ten viewers",
+            Grid::Thousands => "rooms of one publisher and three viewers",
         }
     }
 

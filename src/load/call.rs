@@ -88,8 +88,8 @@ impl Call {
         let part = match self.ssrcs {
             Some(ssrcs) => Part::Publish(Box::new(Publish::new(now, crowd.show(), ssrcs))),
             None => {
-                let from = crowd.plan.count_from_us();
-                Part::Watch(Box::new(Watch::new(now, &remote, 1, from)))
+                let counted = crowd.plan.counted();
+                Part::Watch(Box::new(Watch::new(now, &remote, 1, counted)))
             }
         };
         self.peer.begin(now, remote);

@@ -1,8 +1,14 @@
 //! A run as asked for, and how it is told to the workers.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use crate::wire::codec::VideoCodec;
+
+/// From the end of what counts until everybody leaves: what is on its way
+/// arrives, and the server tells its figures before goodbyes are among them.
+const SETTLE_US: u64 = 500_000;
 
 /// How participants speak to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +89,15 @@ impl Plan {
 
     pub fn end_us(&self) -> u64 {
         self.count_from_us() + (self.duration_s * 1e6) as u64
+    }
+
+    /// When what is sent counts.
+    pub fn counted(&self) -> Range<u64> {
+        self.count_from_us()..self.end_us()
+    }
+
+    pub fn leave_us(&self) -> u64 {
+        self.end_us() + SETTLE_US
     }
 
     /// Room, whether it publishes, and its place among those of its kind there.
@@ -197,6 +212,8 @@ mod tests {
         assert_eq!(plan.role(6), (0, false, 0));
         assert_eq!(plan.role(17), (2, false, 3));
         assert_eq!(plan.end_us() - plan.start_us, 7_300_000);
+        assert_eq!(plan.counted().end - plan.counted().start, 4_000_000);
+        assert!(plan.leave_us() > plan.end_us());
         let mut without_sound = plan.to_json();
         without_sound["sound"] = Value::Null;
         assert_eq!(Plan::from_json(&without_sound), None);

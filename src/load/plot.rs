@@ -5,10 +5,10 @@
 use std::fmt::Write;
 
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 280.0;
+const HEIGHT: f64 = 288.0;
 /// Around what is drawn, for numbers and labels.
 const LEFT: f64 = 72.0;
-const TOP: f64 = 28.0;
+const TOP: f64 = 36.0;
 const RIGHT: f64 = 20.0;
 const BOTTOM: f64 = 56.0;
 /// From the border to the first and the last of marked values, which have
@@ -24,12 +24,12 @@ const COLOURS: [&str; 7] = [
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
 color:#1f2937;background:#fff}h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}\
 table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;border-bottom:1px solid #e5e7eb;text-align:right}\
-td:first-child,th:first-child{text-align:left}pre,.wide{overflow-x:auto}svg{display:block;width:100%;height:auto}\
-text{font:12px system-ui,sans-serif;fill:#4b5563}\
+td:first-child,th:first-child{text-align:left}pre,.wide{overflow-x:auto}.wide td{white-space:nowrap}svg{display:block;width:100%;height:auto}\
+text{font:11px system-ui,sans-serif;fill:#4b5563}\
 text.value{fill:#1f2937;paint-order:stroke;stroke:#fff;stroke-width:4px}\
 .names span{white-space:nowrap;margin-right:1.2em}\
 .doubt{background:#fef3c7;padding:.5rem .8rem;border-left:4px solid #d97706}\
-@media(max-width:36rem){body{margin:1rem auto}text{font-size:17px}}\
+@media(max-width:36rem){body{margin:1rem auto}text{font-size:19px}td,th{padding:.25rem .2rem}.wide{font-size:12px}}\
 @media(prefers-color-scheme:dark){body{color:#e5e7eb;background:#111827}td,th{border-color:#374151}text{fill:#9ca3af}\
 text.value{fill:#e5e7eb;stroke:#111827}.doubt{color:#1f2937}}";
 
@@ -93,7 +93,7 @@ impl Plot<'_> {
         // Writing to a String cannot fail, here and below.
         let _ = write!(
             svg,
-            "<text x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">{}</text><text x=\"4\" y=\"14\">{}</text>",
+            "<text x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">{}</text><text x=\"4\" y=\"15\">{}</text>",
             escaped(self.along),
             escaped(self.up)
         );
@@ -147,6 +147,10 @@ impl Axes {
         }
         if !axes.low.is_finite() {
             return None;
+        }
+        if scale == Scale::Marked {
+            // The number above the highest point has room below the label.
+            axes.top *= 1.1;
         }
         axes.step = step_of(axes.top);
         axes.top = (axes.top / axes.step).ceil() * axes.step;

@@ -3,6 +3,7 @@
 //! key frame, when one is asked for.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::base::time::{Ntp, Span, Time};
@@ -27,7 +28,8 @@ pub struct Show {
     pub content: Rc<Content>,
     pub has_sound: bool,
     pub even: bool,
-    pub counts_from_us: u64,
+    /// When what is sent counts, in microseconds.
+    pub counted: Range<u64>,
 }
 
 struct Due {
@@ -105,7 +107,7 @@ impl Publish {
         }
         while self.waiting.front().is_some_and(|due| due.at <= now) {
             if let Some(due) = self.waiting.pop_front() {
-                if now.as_us() >= self.show.counts_from_us {
+                if self.show.counted.contains(&now.as_us()) {
                     tally.record("send_lateness_us", now.since(due.at).as_us());
                 }
                 self.send_video(now, &due, peer, tally);
@@ -193,7 +195,7 @@ impl Publish {
 
     fn count(&mut self, now: Time, len: usize, tally: &mut Tally) {
         self.octets += len as u64;
-        if now.as_us() >= self.show.counts_from_us {
+        if self.show.counted.contains(&now.as_us()) {
             tally.add("packets_sent", 1);
         }
     }

@@ -2,6 +2,7 @@
 //! do, reports, and counts what came, when, and what did not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::base::time::{Span, Time};
 use crate::load::sdp::Remote;
@@ -83,7 +84,8 @@ pub struct Watch {
     last_whole: Option<Time>,
     pub has_packet: bool,
     pub has_key_frame: bool,
-    counts_from_us: u64,
+    /// When what is sent counts, in microseconds.
+    counted: Range<u64>,
     bytes: u64,
     missing: Vec<u16>,
     /// Packets since the last look, for the length of runs.
@@ -91,7 +93,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(now: Time, remote: &Remote, local_ssrc: u32, counts_from_us: u64) -> Self {
+    pub fn new(now: Time, remote: &Remote, local_ssrc: u32, counted: Range<u64>) -> Self {
         let track = |section: &crate::load::sdp::Section| Track {
             is_video: section.is_video,
             payload_type: section.payload_type,
@@ -111,7 +113,7 @@ impl Watch {
             last_whole: None,
             has_packet: false,
             has_key_frame: !remote.sections.iter().any(|section| section.is_video),
-            counts_from_us,
+            counted,
             bytes: 0,
             missing: Vec::new(),
             run: 0,
@@ -161,7 +163,7 @@ impl Watch {
             return;
         };
         let is_video = track.is_video;
-        if stamp.sent_us >= self.counts_from_us {
+        if self.counted.contains(&stamp.sent_us) {
             track.numbers.note(stamp.number);
             self.bytes += packet.len() as u64;
             tally.record("latency_us", now.as_us().saturating_sub(stamp.sent_us));
@@ -188,7 +190,7 @@ impl Watch {
         frame.left = frame.left.saturating_sub(1);
         if frame.left == 0 {
             self.has_key_frame |= stamp.is_key;
-            if stamp.sent_us >= self.counts_from_us
+            if self.counted.contains(&stamp.sent_us)
                 && let Some(last) = self.last_whole
             {
                 tally.record("freeze_us", now.since(last).as_us());
@@ -287,7 +289,8 @@ impl Watch {
             tally.add("reordered", numbers.late);
         }
         tally.add("bytes_received", self.bytes);
-        let seconds = now.as_us().saturating_sub(self.counts_from_us) as f64 / 1e6;
+        let until = now.as_us().min(self.counted.end);
+        let seconds = until.saturating_sub(self.counted.start) as f64 / 1e6;
         if self.bytes > 0 && seconds > 0.0 {
             tally.add("viewers_playing", 1);
             tally.record(

@@ -79,7 +79,7 @@ impl Crowd {
             content: Rc::clone(&self.content),
             has_sound: self.plan.sound,
             even: self.plan.even,
-            counts_from_us: self.plan.count_from_us(),
+            counted: self.plan.counted(),
         }
     }
 
@@ -165,8 +165,8 @@ async fn play(crowd: Rc<Crowd>, number: u64) -> std::io::Result<()> {
     if number == 0 {
         spawn_local(baseline(Rc::clone(&crowd), stopped.clone()));
     }
-    while crowd.now().as_us() < plan.end_us() {
-        let left = plan.end_us() - crowd.now().as_us();
+    while crowd.now().as_us() < plan.leave_us() {
+        let left = plan.leave_us().saturating_sub(crowd.now().as_us());
         tokio::time::sleep(PROGRESS_EVERY.min(Duration::from_micros(left))).await;
         let tally = crowd.tally.borrow();
         let failed: u64 = tally.failures.values().sum();
@@ -257,8 +257,9 @@ async fn baseline(crowd: Rc<Crowd>, mut stop: watch::Receiver<bool>) {
             let Some(sent) = sent.and_then(|bytes| bytes.first_chunk()) else {
                 continue;
             };
-            let late_us = monotonic_us().saturating_sub(u64::from_be_bytes(*sent));
-            if monotonic_us() >= sink.plan.count_from_us() {
+            let sent_us = u64::from_be_bytes(*sent);
+            let late_us = monotonic_us().saturating_sub(sent_us);
+            if sink.plan.counted().contains(&sent_us) {
                 sink.tally.borrow_mut().record("baseline_us", late_us);
             }
         }
