@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ringhall::base::random::Noise;
 use ringhall::sim::h264_content;
-use ringhall::sim::rtmp_client::{RtmpClient, Said};
+use ringhall::proto::rtmp::client::{RtmpClient, Said};
 use ringhall::wire::amf::Value;
 use ringhall::wire::flv;
 use ringhall::wire::nal;

@@ -13,7 +13,7 @@ use crate::base::time::{Span, Time};
 use crate::core::border::{CloseCause, ConnectionId, CoreId, Door};
 use crate::sim::encoder::{Encoder, Encoding, Made};
 use crate::sim::player::Player;
-use crate::sim::rtmp_client::{RtmpClient, Said};
+use crate::proto::rtmp::client::{RtmpClient, Said};
 use crate::sim::trace::Kind;
 use crate::sim::turn::What;
 use crate::sim::world::{TCP_DELAY, World};
