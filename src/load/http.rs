@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 /// A response at most.
 const RESPONSE_MAX_BYTES: usize = 4 << 20;
 
-/// `ws://host:port/path` or `http://…`; of neither kind is TLS.
+/// `ws://host:port/path`, `http://…` or `rtmp://…`; none of them is over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub host: String,
@@ -19,10 +19,13 @@ pub struct Url {
 impl Url {
     /// The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = ["ws://", "http://"]
-            .iter()
-            .find_map(|scheme| text.strip_prefix(scheme));
-        let rest = rest.ok_or(format!("{text} begins neither with ws:// nor with http://"))?;
+        let known = [("ws://", 80), ("http://", 80), ("rtmp://", 1_935)];
+        let known = known
+            .into_iter()
+            .find_map(|(scheme, port)| Some((text.strip_prefix(scheme)?, port)));
+        let (rest, default_port) = known.ok_or(format!(
+            "{text} begins neither with ws:// nor with http:// or rtmp://"
+        ))?;
         let (authority, path) = match rest.split_once('/') {
             Some((authority, path)) => (authority, format!("/{path}")),
             None => (rest, "/".to_string()),
@@ -34,7 +37,7 @@ impl Url {
                     .map_err(|_| format!("{port} is no port, in {text}"))?;
                 (host, port)
             }
-            _ => (authority, 80),
+            _ => (authority, default_port),
         };
         let host = host
             .trim_start_matches('[')
@@ -104,6 +107,7 @@ mod tests {
         assert_eq!(url("ws://a.example:8080"), is("a.example", 8_080, "/"));
         assert_eq!(url("http://[::1]:1/x/y"), is("::1", 1, "/x/y"));
         assert_eq!(url("http://a/"), is("a", 80, "/"));
+        assert_eq!(url("rtmp://a/live"), is("a", 1_935, "/live"));
         for (text, said) in [
             ("https://a", "neither"),
             ("ws://:80", "no host"),

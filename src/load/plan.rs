@@ -13,16 +13,24 @@ pub enum Dialect {
     Whip,
     /// Janus's videoroom API over WebSocket.
     Janus,
+    /// Encoders and players over RTMP.
+    Rtmp,
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 3] = [Dialect::Official, Dialect::Whip, Dialect::Janus];
+    pub const ALL: [Dialect; 4] = [
+        Dialect::Official,
+        Dialect::Whip,
+        Dialect::Janus,
+        Dialect::Rtmp,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Dialect::Official => "official",
             Dialect::Whip => "whip",
             Dialect::Janus => "janus",
+            Dialect::Rtmp => "rtmp",
         }
     }
 

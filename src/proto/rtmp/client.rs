@@ -42,6 +42,16 @@ impl Said {
         let information = values.iter().find_map(|value| value.property("code"));
         information.and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// Whether it is a status that says that something asked for is refused or
+    /// broke.
+    pub fn is_error(&self) -> bool {
+        let Said::Command { values, .. } = self else {
+            return false;
+        };
+        let level = values.iter().find_map(|value| value.property("level"));
+        level.and_then(Value::as_str) == Some("error")
+    }
 }
 
 pub struct RtmpClient {
@@ -109,7 +119,8 @@ impl RtmpClient {
                 return true;
             }
             // C2 is S1 again.
-            self.output.extend_from_slice(hello.get(1..HELLO_BYTES).unwrap_or_default());
+            self.output
+                .extend_from_slice(hello.get(1..HELLO_BYTES).unwrap_or_default());
             self.output.append(&mut self.waiting);
             self.hello = None;
         }

@@ -1,0 +1,95 @@
+//! A player's end of a stream: counts which pictures and frames of sound came,
+//! and when.
+
+use crate::base::time::Time;
+use crate::load::numbers::Numbers;
+use crate::load::rtmp::tags;
+use crate::load::tally::Tally;
+use crate::wire::rtmp::message::VIDEO;
+
+pub struct Watch {
+    began: Time,
+    counts_from_us: u64,
+    has_video: bool,
+    pictures: Numbers,
+    sounds: Numbers,
+    bytes: u64,
+    last_picture: Option<Time>,
+    has_media: bool,
+    is_in: bool,
+    /// Messages since the last look.
+    run: u64,
+}
+
+impl Watch {
+    /// `began`: when its participant did.
+    pub fn new(began: Time, has_video: bool, counts_from_us: u64) -> Self {
+        Watch {
+            began,
+            counts_from_us,
+            has_video,
+            pictures: Numbers::default(),
+            sounds: Numbers::default(),
+            bytes: 0,
+            last_picture: None,
+            has_media: false,
+            is_in: false,
+            run: 0,
+        }
+    }
+
+    /// Takes a message of the type `kind` that came at `now`.
+    pub fn take(&mut self, now: Time, kind: u8, body: &[u8], tally: &mut Tally) {
+        let Some(stamp) = tags::read(kind, body) else {
+            return;
+        };
+        let is_video = kind == VIDEO;
+        self.run += 1;
+        if !self.has_media {
+            self.has_media = true;
+            tally.step("first_packet", now.since(self.began).as_us());
+        }
+        if !self.is_in && (!self.has_video || (is_video && stamp.is_key)) {
+            self.is_in = true;
+            tally.step("first_key_frame", now.since(self.began).as_us());
+            tally.add("joins_ok", 1);
+        }
+        let counts = stamp.sent_us >= self.counts_from_us;
+        if counts {
+            self.bytes += body.len() as u64;
+            tally.record("latency_us", now.as_us().saturating_sub(stamp.sent_us));
+            match is_video {
+                true => self.pictures.note(stamp.number),
+                false => self.sounds.note(stamp.number),
+            }
+        }
+        if is_video {
+            if let Some(last) = self.last_picture.filter(|_| counts) {
+                tally.record("freeze_us", now.since(last).as_us());
+            }
+            self.last_picture = Some(now);
+        }
+    }
+
+    /// Everything that waited was read: a run ended.
+    pub fn end_run(&mut self, tally: &mut Tally) {
+        if self.run > 0 {
+            tally.record("train", self.run);
+        }
+        self.run = 0;
+    }
+
+    /// Counts it all, at the end.
+    pub fn settle(self, now: Time, tally: &mut Tally) {
+        if !self.is_in {
+            tally.fail(match self.has_media {
+                false => "first_packet: none came",
+                true => "first_key_frame: none was whole",
+            });
+        }
+        self.pictures.settle(tally);
+        self.sounds.settle(tally);
+        let us = now.as_us().saturating_sub(self.counts_from_us);
+        tally.got(self.bytes, us);
+    }
+}
