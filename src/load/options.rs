@@ -128,12 +128,7 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
         token: text(arguments, "token").to_string(),
         start_us: 0,
     };
-    if plan.video.is_none() && !plan.sound {
-        return Err("--video none --audio none leaves nothing to send".into());
-    }
-    if plan.dialect == Dialect::Rtmp || plan.url.starts_with(RTMP) {
-        judge_rtmp(&plan)?;
-    }
+    judge(&plan)?;
     let file = |name: &str| arguments.get_one::<String>(name).cloned();
     let wishes = Wishes {
         pid: match file("pid") {
@@ -147,6 +142,17 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
         is_quiet: arguments.get_flag("quiet"),
     };
     Ok((plan, wishes))
+}
+
+/// What makes no sense together.
+fn judge(plan: &Plan) -> Result<(), String> {
+    if plan.video.is_none() && !plan.sound {
+        return Err("--video none --audio none leaves nothing to send".into());
+    }
+    match plan.dialect == Dialect::Rtmp || plan.url.starts_with(RTMP) {
+        true => judge_rtmp(plan),
+        false => Ok(()),
+    }
 }
 
 /// What encoders and players have no use for is refused, not passed over.
