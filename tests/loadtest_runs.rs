@@ -14,6 +14,8 @@ struct Server {
     port: u16,
     /// Where it takes RTMP, if it does.
     rtmp: Option<u16>,
+    /// Where it is inside TLS, if it is.
+    wss: Option<u16>,
 }
 
 /// The port of the ready line's address `name`.
@@ -51,6 +53,7 @@ impl Server {
             child,
             port: port_of(&ready, "ws=").unwrap(),
             rtmp: port_of(&ready, "rtmp="),
+            wss: port_of(&ready, "wss="),
         }
     }
 
@@ -58,12 +61,13 @@ impl Server {
     fn load(&self, name: &str, arguments: &[&str]) -> (Value, bool) {
         let file: PathBuf = std::env::temp_dir().join(format!("{name}-{}.json", self.port));
         let port = self.port;
+        let (port, s) = self.wss.map_or((port, ""), |port| (port, "s"));
         let url = if arguments.contains(&"whip") {
-            format!("http://127.0.0.1:{port}")
+            format!("http{s}://127.0.0.1:{port}")
         } else if arguments.contains(&"rtmp") {
             format!("rtmp://127.0.0.1:{}/live", self.rtmp.unwrap())
         } else {
-            format!("ws://127.0.0.1:{port}")
+            format!("ws{s}://127.0.0.1:{port}")
         };
         let done = Command::new(env!("CARGO_BIN_EXE_ringhall"))
             .args([
@@ -175,6 +179,42 @@ fn encoders_and_players_are_served_and_counted() {
         assert_eq!(count("publishing") + count("playing"), joins, "{name}");
         assert_eq!(count("first_key_frame"), count("playing"), "{name}");
     }
+}
+
+#[test]
+fn who_is_inside_tls_is_served_by_whom_they_trust() {
+    let folder = std::env::temp_dir().join(format!("loadtest-tls-{}", std::process::id()));
+    let start = |name: &str| {
+        let own = folder.join(name);
+        let server = Server::start(&["wss.port=0", &format!("tls.dir={}", own.display())]);
+        (server, own.join("cert.pem").display().to_string())
+    };
+    std::fs::create_dir(&folder).unwrap();
+    let (server, ca) = start("server");
+    let (other, stranger) = start("other");
+    let ca = ca.as_str();
+    for (name, arguments) in [
+        ("wss", &["--viewers", "1", "--ca", ca][..]),
+        ("insecure", &["--viewers", "1", "--insecure"]),
+        (
+            "https",
+            &["--viewers", "1", "--dialect", "whip", "--ca", ca],
+        ),
+    ] {
+        let (report, held) = server.load(name, arguments);
+        assert!(held, "{name}: {report:#}");
+        assert_eq!(report["figures"]["joins_ok"], 2, "{name}");
+    }
+    let (report, held) = server.load("stranger", &["--ca", &stranger]);
+    assert!(!held);
+    let failures = report["failures"].as_object().unwrap();
+    assert!(
+        failures.keys().all(|cause| cause.contains("certificate")),
+        "{failures:?}"
+    );
+    assert_eq!(report["figures"]["joins_ok"], 0);
+    drop((server, other));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

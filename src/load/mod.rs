@@ -28,6 +28,7 @@ mod report;
 mod rtmp;
 mod sdp;
 mod stamp;
+mod stream;
 mod tally;
 mod thresholds;
 mod watch;

@@ -36,7 +36,7 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 pub fn command() -> Command {
     Command::new("loadtest")
         .about("Sends participants to a server, this one or another, and tells what became of them")
-        .arg(value("url", "URL", "ws://localhost:8080", "The server: ws:// for official and janus, http:// for whip, rtmp://host/application for rtmp"))
+        .arg(value("url", "URL", "ws://localhost:8080", "The server: ws:// or wss:// for official and janus, http:// or https:// for whip, rtmp://host/application for rtmp"))
         .arg(value("dialect", "NAME", "official", "official, whip, janus or rtmp"))
         .arg(value("rooms", "N", "1", "Rooms"))
         .arg(value("publishers", "N", "1", "Publishers of each room"))
@@ -56,6 +56,8 @@ pub fn command() -> Command {
         .arg(value("seed", "N", "0", "Of everything random; 0: another each time"))
         .arg(value("processes", "N", "0", "Worker processes; 0: one for each CPU but one"))
         .arg(value("token", "TOKEN", "", "Access token every participant shows"))
+        .arg(value("ca", "FILE", "", "PEM file of the certificates to trust, for wss:// and https://"))
+        .arg(flag("insecure", "Trusts every certificate"))
         .arg(optional("pid", "PID", "The server's process, for its CPU time and memory"))
         .arg(optional("metrics-url", "URL", "This server's /metrics, read before and after"))
         .arg(optional("json", "FILE", "Writes the report as JSON"))
@@ -126,6 +128,8 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
         },
         processes,
         token: text(arguments, "token").to_string(),
+        ca: text(arguments, "ca").to_string(),
+        is_insecure: arguments.get_flag("insecure"),
         start_us: 0,
     };
     judge(&plan)?;
@@ -136,6 +140,7 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
             None => None,
         },
         metrics_url: file("metrics-url"),
+        trust: plan.trust()?,
         json: file("json"),
         html: file("html"),
         thresholds: Threshold::parse_all(text(arguments, "thresholds"))?,

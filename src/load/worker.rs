@@ -24,6 +24,7 @@ use crate::load::sdp::Ssrcs;
 use crate::load::tally::Tally;
 use crate::load::{host, janus, official, rtmp, whip};
 use crate::proto::dtls::{Identity, MaxVersion};
+use crate::proto::tls::Trust;
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub const SLOW_EVERY: Duration = Duration::from_millis(100);
 pub struct Crowd {
     pub plan: Plan,
     pub url: Url,
+    /// For a server inside TLS.
+    pub trust: Option<Trust>,
     pub own_ip: IpAddr,
     pub identity: Identity,
     pub tally: RefCell<Tally>,
@@ -58,6 +61,7 @@ impl Crowd {
         let identity = Identity::new(made.certificate, made.key, MaxVersion::Dtls12, origin, None);
         Ok(Crowd {
             own_ip: own_ip(&url)?,
+            trust: plan.trust()?,
             url,
             identity: identity.ok_or("the DTLS settings were refused")?,
             tally: RefCell::default(),
