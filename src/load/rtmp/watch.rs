@@ -26,7 +26,8 @@ impl Watch {
     pub fn new(began: Time, has_video: bool, counts_from_us: u64) -> Self {
         Watch {
             began,
-            counts_from_us,
+            // What is older the server had stored: it was not on its way so long.
+            counts_from_us: counts_from_us.max(began.as_us()),
             has_video,
             pictures: Numbers::default(),
             sounds: Numbers::default(),
@@ -91,5 +92,38 @@ impl Watch {
         self.sounds.settle(tally);
         let us = now.as_us().saturating_sub(self.counts_from_us);
         tally.got(self.bytes, us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::stamp::Stamp;
+
+    #[test]
+    fn stored_pictures_show_but_do_not_count() {
+        let mut tally = Tally::default();
+        let mut watch = Watch::new(Time::from_us(5_000), true, 1_000);
+        // Sent at 1 ms, 4 ms, 6 ms and 7 ms, of which number 3 was discarded.
+        for (number, sent_us) in [(0, 1_000), (1, 4_000), (2, 6_000), (4, 7_000)] {
+            let stamp = Stamp {
+                number,
+                frame: number,
+                place: 0,
+                packets: 1,
+                is_key: number == 0,
+                sent_us,
+            };
+            let body = tags::video(&[&[0x65, 1]], &stamp);
+            watch.take(Time::from_us(8_000), VIDEO, &body, &mut tally);
+        }
+        assert_eq!(tally.count("joins_ok"), 1);
+        assert_eq!(tally.steps["first_key_frame"].max, 3_000);
+        let latency = tally.histogram("latency_us");
+        assert_eq!((latency.total, latency.max), (2, 2_000));
+        watch.settle(Time::from_us(9_000), &mut tally);
+        assert_eq!(tally.count("packets_received"), 2);
+        assert_eq!(tally.count("packets_lost"), 1);
+        assert!(tally.failures.is_empty());
     }
 }
