@@ -12,6 +12,16 @@ use serde_json::Value;
 struct Server {
     child: Child,
     port: u16,
+    /// Where it takes RTMP, if it does.
+    rtmp: Option<u16>,
+    /// Where it is inside TLS, if it is.
+    wss: Option<u16>,
+}
+
+/// The port of the ready line's address `name`.
+fn port_of(ready: &str, name: &str) -> Option<u16> {
+    let address = ready.split(' ').find_map(|word| word.strip_prefix(name))?;
+    address.rsplit(':').next()?.parse().ok()
 }
 
 impl Server {
@@ -39,24 +49,25 @@ impl Server {
         let ready = ready.unwrap().unwrap();
         // What it prints later is read by nobody, and must not stop it.
         std::thread::spawn(move || lines.map_while(Result::ok).count());
-        let address = ready.split(' ').find_map(|word| word.strip_prefix("ws="));
-        let port = address
-            .unwrap()
-            .rsplit(':')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
-        Server { child, port }
+        Server {
+            child,
+            port: port_of(&ready, "ws=").unwrap(),
+            rtmp: port_of(&ready, "rtmp="),
+            wss: port_of(&ready, "wss="),
+        }
     }
 
     /// A run against it: its report, and whether it held.
     fn load(&self, name: &str, arguments: &[&str]) -> (Value, bool) {
         let file: PathBuf = std::env::temp_dir().join(format!("{name}-{}.json", self.port));
-        let scheme = if arguments.contains(&"whip") {
-            "http"
+        let port = self.port;
+        let (port, s) = self.wss.map_or((port, ""), |port| (port, "s"));
+        let url = if arguments.contains(&"whip") {
+            format!("http{s}://127.0.0.1:{port}")
+        } else if arguments.contains(&"rtmp") {
+            format!("rtmp://127.0.0.1:{}/live", self.rtmp.unwrap())
         } else {
-            "ws"
+            format!("ws{s}://127.0.0.1:{port}")
         };
         let done = Command::new(env!("CARGO_BIN_EXE_ringhall"))
             .args([
@@ -67,7 +78,7 @@ impl Server {
                 "--duration",
                 "1.5",
             ])
-            .args(["--url", &format!("{scheme}://127.0.0.1:{}", self.port)])
+            .args(["--url", &url])
             .args(["--pid", &self.child.id().to_string()])
             .args([
                 "--metrics-url",
@@ -131,6 +142,79 @@ fn everybody_is_served_and_counted_in_each_dialect() {
             report["steps"]["first_packet"]["count"].as_u64()
         );
     }
+}
+
+#[test]
+fn encoders_and_players_are_served_and_counted() {
+    let server = Server::start(&["rtmp.port=0"]);
+    let rtmp = ["--dialect", "rtmp", "--rooms", "2"];
+    for (name, more, joins, streams_of_two_tracks) in [
+        // Each viewer plays both publishers.
+        (
+            "rtmp",
+            &["--publishers", "2", "--viewers", "2"][..],
+            12,
+            true,
+        ),
+        ("slow", &["--viewers", "2", "--slow-readers", "1"], 6, true),
+        ("seen", &["--viewers", "1", "--audio", "none"], 4, false),
+        ("heard", &["--viewers", "1", "--video", "none"], 4, false),
+    ] {
+        let (report, held) = server.load(name, &[&rtmp, more].concat());
+        let figures = &report["figures"];
+        assert!(held, "{name}: {report:#}");
+        assert_eq!(figures["joins_ok"], joins, "{name}: {figures:#}");
+        assert_eq!(figures["delivered"], 100.0, "{name}: {figures:#}");
+        assert_eq!(figures["duplicates"], 0, "{name}");
+        assert_eq!(figures["reordered"], 0, "{name}");
+        let least = if streams_of_two_tracks { 200 } else { 50 };
+        assert!(
+            figures["packets_received"].as_u64().unwrap() > least,
+            "{name}: {figures:#}"
+        );
+        assert!(figures["latency_p50_ms"].as_f64().unwrap() > 0.0, "{name}");
+        let steps = &report["steps"];
+        let count = |step: &str| steps[step]["count"].as_u64().unwrap_or(0);
+        assert_eq!(count("connected"), joins, "{name}: {steps:#}");
+        assert_eq!(count("publishing") + count("playing"), joins, "{name}");
+        assert_eq!(count("first_key_frame"), count("playing"), "{name}");
+    }
+}
+
+#[test]
+fn who_is_inside_tls_is_served_by_whom_they_trust() {
+    let folder = std::env::temp_dir().join(format!("loadtest-tls-{}", std::process::id()));
+    let start = |name: &str| {
+        let own = folder.join(name);
+        let server = Server::start(&["wss.port=0", &format!("tls.dir={}", own.display())]);
+        (server, own.join("cert.pem").display().to_string())
+    };
+    std::fs::create_dir(&folder).unwrap();
+    let (server, ca) = start("server");
+    let (other, stranger) = start("other");
+    let ca = ca.as_str();
+    for (name, arguments) in [
+        ("wss", &["--viewers", "1", "--ca", ca][..]),
+        ("insecure", &["--viewers", "1", "--insecure"]),
+        (
+            "https",
+            &["--viewers", "1", "--dialect", "whip", "--ca", ca],
+        ),
+    ] {
+        let (report, held) = server.load(name, arguments);
+        assert!(held, "{name}: {report:#}");
+        assert_eq!(report["figures"]["joins_ok"], 2, "{name}");
+    }
+    let (report, held) = server.load("stranger", &["--ca", &stranger]);
+    assert!(!held);
+    let failures = report["failures"].as_object().unwrap();
+    assert!(
+        failures.keys().all(|cause| cause.contains("certificate")),
+        "{failures:?}"
+    );
+    assert_eq!(report["figures"]["joins_ok"], 0);
+    drop((server, other));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

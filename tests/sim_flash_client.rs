@@ -5,11 +5,11 @@
 mod sim;
 
 use ringhall::core::CloseCause;
+use ringhall::proto::rtmp::client::Said;
 use ringhall::signal::client::{self, ServerMessage};
 use ringhall::sim::browser::Plan;
 use ringhall::sim::encoder::{Encoder, Encoding};
 use ringhall::sim::publisher::Media;
-use ringhall::sim::rtmp_client::Said;
 use ringhall::sim::rtmp_peer::RtmpSeat;
 use ringhall::sim::world::{Options, World};
 use ringhall::wire::amf::Value;

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ringhall::base::random::Noise;
+use ringhall::proto::rtmp::client::{RtmpClient, Said};
 use ringhall::sim::h264_content;
-use ringhall::sim::rtmp_client::{RtmpClient, Said};
 use ringhall::wire::amf::Value;
 use ringhall::wire::flv;
 use ringhall::wire::nal;

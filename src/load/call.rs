@@ -15,12 +15,10 @@ use crate::load::peer::{Peer, Received, Stage};
 use crate::load::publish::Publish;
 use crate::load::sdp::{Local, Remote, Ssrcs};
 use crate::load::watch::Watch;
-use crate::load::worker::Crowd;
+use crate::load::worker::{Crowd, SLOW_EVERY};
 
 /// Longer than any datagram of media.
 const DATAGRAM_MAX_BYTES: usize = 2_048;
-/// How often a slow reader reads.
-const SLOW_EVERY: Duration = Duration::from_millis(100);
 
 pub enum Part {
     Publish(Box<Publish>),

@@ -21,15 +21,20 @@ const LOW_BELOW_KBPS: u32 = 1_000;
 /// RTP payloads of one frame, in order.
 pub type Frame = Vec<Vec<u8>>;
 
+/// NAL units of one H.264 picture.
+type Picture = Vec<&'static [u8]>;
+
 pub struct Content {
     pub video: Vec<Frame>,
     pub sound: Vec<Vec<u8>>,
+    /// The same pictures uncut, for RTMP; H.264 only.
+    pictures: Vec<Picture>,
 }
 
 impl Content {
-    pub fn new(video: Option<VideoCodec>, kbps: u32) -> Self {
+    pub fn new(codec: Option<VideoCodec>, kbps: u32) -> Self {
         let is_low = kbps < LOW_BELOW_KBPS;
-        let video = match (video, is_low) {
+        let video = match (codec, is_low) {
             (None, _) => Vec::new(),
             (Some(VideoCodec::H264), false) => frames(H264_HIGH, h264),
             (Some(VideoCodec::H264), true) => frames(H264_LOW, h264),
@@ -41,7 +46,23 @@ impl Content {
             .flatten()
             .map(<[u8]>::to_vec)
             .collect();
-        Content { video, sound }
+        let pictures = match codec {
+            Some(VideoCodec::H264) if is_low => units(H264_LOW),
+            Some(VideoCodec::H264) => units(H264_HIGH),
+            _ => Vec::new(),
+        };
+        Content {
+            video,
+            sound,
+            pictures,
+        }
+    }
+
+    /// A picture of the loop, uncut: parameter sets before the key one. Empty
+    /// without H.264.
+    pub fn picture(&self, number: u64) -> &[&'static [u8]] {
+        let at = number % self.pictures.len().max(1) as u64;
+        self.pictures.get(at as usize).map_or(&[], Vec::as_slice)
     }
 
     pub fn frame(&self, number: u64) -> &[Vec<u8>] {

@@ -17,6 +17,7 @@ use crate::load::plan::Plan;
 use crate::load::report::{Report, Second, Server, html};
 use crate::load::tally::Tally;
 use crate::load::thresholds::Threshold;
+use crate::proto::tls::Trust;
 
 /// From the order to the first participant's start: for processes to come up.
 const HEAD_START_US: u64 = 700_000;
@@ -28,12 +29,14 @@ const BUSY: f64 = 0.85;
 const LATE_MS: f64 = 5.0;
 
 /// What is asked for besides the plan.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Wishes {
     /// The server's process.
     pub pid: Option<u32>,
     /// Our own server's metrics page.
     pub metrics_url: Option<String>,
+    /// Whom to trust inside TLS.
+    pub trust: Option<Trust>,
     /// Files for the report.
     pub json: Option<String>,
     pub html: Option<String>,
@@ -49,7 +52,9 @@ enum Heard {
 
 /// Runs it all; whether joins worked and every threshold was kept.
 pub fn run(mut plan: Plan, wishes: &Wishes) -> Result<bool, Box<dyn Error>> {
-    Url::parse(&plan.url)?;
+    if Url::parse(&plan.url)?.is_tls && wishes.trust.is_none() {
+        return Err("a server inside TLS needs --ca FILE, or --insecure".into());
+    }
     // What cannot be seen is told before anybody comes.
     server_usage(wishes)?;
     metrics(wishes)?;
@@ -299,7 +304,8 @@ fn metrics(wishes: &Wishes) -> Result<Option<Reading>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let response = runtime.block_on(http::request(&url, "GET", "", ""))?;
+    let asked = http::request(&url, wishes.trust.as_ref(), "GET", "", "");
+    let response = runtime.block_on(asked)?;
     match response.status {
         200 => Ok(Some(Reading::parse(&response.body))),
         status => Err(format!("the metrics page answers {status}").into()),

@@ -2,27 +2,40 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use crate::load::stream::Stream;
+use crate::proto::tls::Trust;
 
 /// A response at most.
 const RESPONSE_MAX_BYTES: usize = 4 << 20;
 
-/// `ws://host:port/path` or `http://…`; of neither kind is TLS.
+/// What addresses begin with, the port without one, and whether they are inside
+/// TLS.
+const SCHEMES: [(&str, u16, bool); 5] = [
+    ("ws://", 80, false),
+    ("http://", 80, false),
+    ("wss://", 443, true),
+    ("https://", 443, true),
+    ("rtmp://", 1_935, false),
+];
+
+/// `scheme://host:port/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub host: String,
     pub port: u16,
     pub path: String,
+    pub is_tls: bool,
 }
 
 impl Url {
     /// The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = ["ws://", "http://"]
-            .iter()
-            .find_map(|scheme| text.strip_prefix(scheme));
-        let rest = rest.ok_or(format!("{text} begins neither with ws:// nor with http://"))?;
+        let known = SCHEMES
+            .into_iter()
+            .find_map(|(scheme, port, is_tls)| Some((text.strip_prefix(scheme)?, port, is_tls)));
+        let (rest, default_port, is_tls) = known.ok_or(format!(
+            "{text} begins with none of ws://, wss://, http://, https:// and rtmp://"
+        ))?;
         let (authority, path) = match rest.split_once('/') {
             Some((authority, path)) => (authority, format!("/{path}")),
             None => (rest, "/".to_string()),
@@ -34,7 +47,7 @@ impl Url {
                     .map_err(|_| format!("{port} is no port, in {text}"))?;
                 (host, port)
             }
-            _ => (authority, 80),
+            _ => (authority, default_port),
         };
         let host = host
             .trim_start_matches('[')
@@ -42,7 +55,12 @@ impl Url {
             .to_string();
         match host.is_empty() {
             true => Err(format!("{text} names no host")),
-            false => Ok(Url { host, port, path }),
+            false => Ok(Url {
+                host,
+                port,
+                path,
+                is_tls,
+            }),
         }
     }
 }
@@ -62,8 +80,14 @@ impl Response {
 }
 
 /// Sends a request and reads its whole response.
-pub async fn request(url: &Url, method: &str, headers: &str, body: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+pub async fn request(
+    url: &Url,
+    trust: Option<&Trust>,
+    method: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<Response> {
+    let mut stream = Stream::connect(url, trust).await?;
     let text = format!(
         "{method} {} HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         url.path,
@@ -104,8 +128,12 @@ mod tests {
         assert_eq!(url("ws://a.example:8080"), is("a.example", 8_080, "/"));
         assert_eq!(url("http://[::1]:1/x/y"), is("::1", 1, "/x/y"));
         assert_eq!(url("http://a/"), is("a", 80, "/"));
+        assert_eq!(url("rtmp://a/live"), is("a", 1_935, "/live"));
+        assert_eq!(url("wss://a"), is("a", 443, "/"));
+        assert!(Url::parse("https://a").unwrap().is_tls);
+        assert!(!Url::parse("http://a").unwrap().is_tls);
         for (text, said) in [
-            ("https://a", "neither"),
+            ("ftp://a", "begins with none"),
             ("ws://:80", "no host"),
             ("ws://a:b", "no port"),
         ] {

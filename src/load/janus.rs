@@ -39,7 +39,7 @@ fn refused(what: &str, said: &Value) -> io::Error {
 
 impl Handle {
     async fn open(crowd: &Crowd) -> io::Result<Self> {
-        let socket = WebSocket::open(&crowd.url, Some(PROTOCOL)).await?;
+        let socket = WebSocket::open(&crowd.url, crowd.trust.as_ref(), Some(PROTOCOL)).await?;
         let mut handle = Handle {
             socket,
             session: 0,

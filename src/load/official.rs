@@ -36,8 +36,8 @@ struct Participant {
 pub async fn visit(crowd: &Rc<Crowd>, number: u64, visit: u64, stop: watch::Receiver<bool>) {
     let (room, publishes, _) = crowd.plan.role(number);
     let began = crowd.now();
-    let opened = timeout(JOIN_PATIENCE, WebSocket::open(&crowd.url, None)).await;
-    let socket = match opened {
+    let opening = WebSocket::open(&crowd.url, crowd.trust.as_ref(), None);
+    let socket = match timeout(JOIN_PATIENCE, opening).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return crowd.fail("socket", error),
         Err(_) => return crowd.fail("socket", "no answer"),

@@ -5,6 +5,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::load::coordinator::Wishes;
 use crate::load::plan::{Dialect, Plan, video_named};
 use crate::load::thresholds::Threshold;
+use crate::wire::codec::VideoCodec;
+
+const RTMP: &str = "rtmp://";
 
 fn value(
     name: &'static str,
@@ -33,14 +36,14 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 pub fn command() -> Command {
     Command::new("loadtest")
         .about("Sends participants to a server, this one or another, and tells what became of them")
-        .arg(value("url", "URL", "ws://localhost:8080", "The server: ws:// for official and janus, http:// for whip"))
-        .arg(value("dialect", "NAME", "official", "official, whip or janus"))
+        .arg(value("url", "URL", "ws://localhost:8080", "The server: ws:// or wss:// for official and janus, http:// or https:// for whip, rtmp://host/application for rtmp"))
+        .arg(value("dialect", "NAME", "official", "official, whip, janus or rtmp"))
         .arg(value("rooms", "N", "1", "Rooms"))
         .arg(value("publishers", "N", "1", "Publishers of each room"))
         .arg(value("viewers", "N", "10", "Participants of each room who only play"))
         .arg(optional("meeting", "N", "Instead: N participants of each room, who publish and play all others"))
         .arg(value("video", "CODEC", "h264", "h264, vp8 or none"))
-        .arg(value("audio", "CODEC", "opus", "opus or none"))
+        .arg(value("audio", "CODEC", "opus", "opus or none; over rtmp any sound is AAC"))
         .arg(value("bitrate-kbps", "N", "2500", "Of each publisher's video: below 1000 small pictures of 300 kbit/s are sent, else 2500"))
         .arg(value("pacing", "HOW", "burst", "burst: a frame's packets at once, as browsers send them; even: spread over its time"))
         .arg(value("joins-per-second", "N", "50", "How fast participants come"))
@@ -53,6 +56,8 @@ pub fn command() -> Command {
         .arg(value("seed", "N", "0", "Of everything random; 0: another each time"))
         .arg(value("processes", "N", "0", "Worker processes; 0: one for each CPU but one"))
         .arg(value("token", "TOKEN", "", "Access token every participant shows"))
+        .arg(value("ca", "FILE", "", "PEM file of the certificates to trust, for wss:// and https://"))
+        .arg(flag("insecure", "Trusts every certificate"))
         .arg(optional("pid", "PID", "The server's process, for its CPU time and memory"))
         .arg(optional("metrics-url", "URL", "This server's /metrics, read before and after"))
         .arg(optional("json", "FILE", "Writes the report as JSON"))
@@ -123,11 +128,11 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
         },
         processes,
         token: text(arguments, "token").to_string(),
+        ca: text(arguments, "ca").to_string(),
+        is_insecure: arguments.get_flag("insecure"),
         start_us: 0,
     };
-    if plan.video.is_none() && !plan.sound {
-        return Err("--video none --audio none leaves nothing to send".into());
-    }
+    judge(&plan)?;
     let file = |name: &str| arguments.get_one::<String>(name).cloned();
     let wishes = Wishes {
         pid: match file("pid") {
@@ -135,10 +140,93 @@ pub fn read(arguments: &ArgMatches) -> Result<(Plan, Wishes), String> {
             None => None,
         },
         metrics_url: file("metrics-url"),
+        trust: plan.trust()?,
         json: file("json"),
         html: file("html"),
         thresholds: Threshold::parse_all(text(arguments, "thresholds"))?,
         is_quiet: arguments.get_flag("quiet"),
     };
     Ok((plan, wishes))
+}
+
+/// What makes no sense together.
+fn judge(plan: &Plan) -> Result<(), String> {
+    if plan.video.is_none() && !plan.sound {
+        return Err("--video none --audio none leaves nothing to send".into());
+    }
+    match plan.dialect == Dialect::Rtmp || plan.url.starts_with(RTMP) {
+        true => judge_rtmp(plan),
+        false => Ok(()),
+    }
+}
+
+/// What encoders and players have no use for is refused, not passed over.
+fn judge_rtmp(plan: &Plan) -> Result<(), String> {
+    let application = plan
+        .url
+        .strip_prefix(RTMP)
+        .and_then(|rest| rest.split_once('/'))
+        .map_or("", |(_, application)| application.trim_matches('/'));
+    let refused = [
+        (
+            plan.dialect != Dialect::Rtmp,
+            "--url rtmp:// is for --dialect rtmp",
+        ),
+        (
+            application.is_empty(),
+            "--dialect rtmp takes --url rtmp://host:port/application",
+        ),
+        (
+            plan.video == Some(VideoCodec::Vp8),
+            "--video vp8 does not go over RTMP: h264 or none",
+        ),
+        (
+            plan.meeting,
+            "--meeting is not for RTMP: encoders do not play",
+        ),
+        (
+            plan.loss_ppm > 0 || plan.delay_ms > 0,
+            "--loss-percent and --delay-ms are of datagrams: RTMP goes over TCP",
+        ),
+        (
+            plan.even,
+            "--pacing even is of packets: RTMP sends whole pictures",
+        ),
+    ];
+    let found = refused.into_iter().find(|(is_so, _)| *is_so);
+    found.map_or(Ok(()), |(_, why)| Err(why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+        let all = std::iter::once("loadtest").chain(arguments.iter().copied());
+        read(&command().get_matches_from(all)).map(|(plan, _)| plan)
+    }
+
+    #[test]
+    fn what_rtmp_cannot_do_is_refused() {
+        let rtmp = ["--dialect", "rtmp", "--url", "rtmp://a:1/live"];
+        assert_eq!(plan(&rtmp).unwrap().dialect, Dialect::Rtmp);
+        for (more, said) in [
+            (&["--video", "vp8"][..], "vp8"),
+            (&["--meeting", "3"], "meeting"),
+            (&["--loss-percent", "1"], "TCP"),
+            (&["--delay-ms", "1"], "TCP"),
+            (&["--pacing", "even"], "whole pictures"),
+        ] {
+            let why = plan(&[&rtmp, more].concat()).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+        for (arguments, said) in [
+            (&["--dialect", "rtmp"][..], "takes --url rtmp://"),
+            (&["--dialect", "rtmp", "--url", "rtmp://a"], "application"),
+            (&["--url", "rtmp://a/live"], "--dialect rtmp"),
+        ] {
+            let why = plan(arguments).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
+use crate::proto::tls::Trust;
 use crate::wire::codec::VideoCodec;
 
 /// From the end of what counts until everybody leaves: what is on its way
@@ -19,16 +20,24 @@ pub enum Dialect {
     Whip,
     /// Janus's videoroom API over WebSocket.
     Janus,
+    /// Encoders and players over RTMP.
+    Rtmp,
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 3] = [Dialect::Official, Dialect::Whip, Dialect::Janus];
+    pub const ALL: [Dialect; 4] = [
+        Dialect::Official,
+        Dialect::Whip,
+        Dialect::Janus,
+        Dialect::Rtmp,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Dialect::Official => "official",
             Dialect::Whip => "whip",
             Dialect::Janus => "janus",
+            Dialect::Rtmp => "rtmp",
         }
     }
 
@@ -68,6 +77,10 @@ pub struct Plan {
     pub seed: u64,
     pub processes: u64,
     pub token: String,
+    /// File of the certificates that are trusted inside TLS; empty: none.
+    pub ca: String,
+    /// Instead, every certificate is.
+    pub is_insecure: bool,
     /// When the first participant starts, and when counting begins: microseconds
     /// of the machine's monotonic clock.
     pub start_us: u64,
@@ -114,6 +127,19 @@ impl Plan {
         format!("load-{:x}-{room}", self.seed)
     }
 
+    /// Whom participants trust inside TLS; the error says why that cannot be read.
+    pub fn trust(&self) -> Result<Option<Trust>, String> {
+        match (self.is_insecure, self.ca.as_str()) {
+            (true, _) => Trust::anybody().map(Some),
+            (false, "") => Ok(None),
+            (false, file) => std::fs::read(file)
+                .map_err(|error| error.to_string())
+                .and_then(|text| Trust::of_pem(&text))
+                .map(Some)
+                .map_err(|error| format!("--ca {file}: {error}")),
+        }
+    }
+
     pub fn to_json(&self) -> Value {
         json!({
             "url": self.url,
@@ -136,6 +162,8 @@ impl Plan {
             "seed": self.seed,
             "processes": self.processes,
             "token": self.token,
+            "ca": self.ca,
+            "insecure": self.is_insecure,
             "start_us": self.start_us,
         })
     }
@@ -165,6 +193,8 @@ impl Plan {
             seed: number("seed")?,
             processes: number("processes")?,
             token: text("token")?.to_string(),
+            ca: text("ca")?.to_string(),
+            is_insecure: value["insecure"].as_bool()?,
             start_us: number("start_us")?,
         })
     }
@@ -203,6 +233,8 @@ mod tests {
             seed: 77,
             processes: 2,
             token: String::new(),
+            ca: "ca.pem".into(),
+            is_insecure: true,
             start_us: 1 << 33,
         };
         assert_eq!(Plan::from_json(&plan.to_json()).as_ref(), Some(&plan));

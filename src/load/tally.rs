@@ -7,8 +7,12 @@ use serde_json::{Map, Value, json};
 use super::histogram::Histogram;
 
 /// The steps of joining, in order; each is timed from the participant's start.
-pub const STEPS: [&str; 7] = [
+pub const STEPS: [&str; 11] = [
     "socket",
+    "handshake",
+    "connected",
+    "publishing",
+    "playing",
     "joined",
     "answered",
     "ice",
@@ -81,6 +85,16 @@ impl Tally {
             None => {
                 self.counts.insert(name.to_string(), count);
             }
+        }
+    }
+
+    /// What one viewer got in the time that counts.
+    pub fn got(&mut self, bytes: u64, us: u64) {
+        self.add("bytes_received", bytes);
+        if bytes > 0 && us > 0 {
+            self.add("viewers_playing", 1);
+            let kbps = bytes as f64 * 8_000.0 / us as f64;
+            self.record("got_kbps", kbps as u64);
         }
     }
 

@@ -1,10 +1,11 @@
 //! A viewer's end of a stream: takes packets, asks for what is missing as browsers
 //! do, reports, and counts what came, when, and what did not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::base::time::{Span, Time};
+use crate::load::numbers::Numbers;
 use crate::load::sdp::Remote;
 use crate::load::stamp::Stamp;
 use crate::load::tally::Tally;
@@ -21,8 +22,6 @@ const PLI_INTERVAL: Span = Span::from_ms(1_000);
 const RTT: Span = Span::from_ms(30);
 /// Frames under construction that are remembered.
 const FRAMES_MAX: usize = 64;
-/// Numbers that are remembered to tell doubles.
-const NUMBERS_WINDOW: u32 = 1_024;
 
 /// One track as it arrives.
 struct Track {
@@ -33,40 +32,8 @@ struct Track {
     nack: NackGenerator,
     reception: Reception,
     highest: Option<u64>,
+    /// Of the publisher's packets, in the time that counts.
     numbers: Numbers,
-}
-
-/// Which of a publisher's numbered packets came, in the time that counts.
-#[derive(Default)]
-struct Numbers {
-    range: Option<(u32, u32)>,
-    seen: BTreeSet<u32>,
-    came: u64,
-    doubles: u64,
-    late: u64,
-}
-
-impl Numbers {
-    fn note(&mut self, number: u32) {
-        let (first, last) = *self.range.get_or_insert((number, number));
-        if number < first || !self.seen.insert(number) {
-            self.doubles += u64::from(number >= first);
-            return;
-        }
-        self.came += 1;
-        self.late += u64::from(number < last);
-        self.range = Some((first, last.max(number)));
-        while self.seen.len() > NUMBERS_WINDOW as usize {
-            self.seen.pop_first();
-        }
-    }
-
-    fn lost(&self) -> u64 {
-        let due = self
-            .range
-            .map_or(0, |(first, last)| u64::from(last - first) + 1);
-        due.saturating_sub(self.came)
-    }
 }
 
 /// A frame that is arriving.
@@ -282,37 +249,9 @@ impl Watch {
     /// Counts it all, at the end.
     pub fn settle(self, now: Time, tally: &mut Tally) {
         for track in &self.tracks {
-            let numbers = &track.numbers;
-            tally.add("packets_received", numbers.came);
-            tally.add("packets_lost", numbers.lost());
-            tally.add("duplicates", numbers.doubles);
-            tally.add("reordered", numbers.late);
+            track.numbers.settle(tally);
         }
-        tally.add("bytes_received", self.bytes);
         let until = now.as_us().min(self.counted.end);
-        let seconds = until.saturating_sub(self.counted.start) as f64 / 1e6;
-        if self.bytes > 0 && seconds > 0.0 {
-            tally.add("viewers_playing", 1);
-            tally.record(
-                "got_kbps",
-                (self.bytes as f64 * 8.0 / 1_000.0 / seconds) as u64,
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_doubles_and_late_ones_are_told_apart() {
-        let mut numbers = Numbers::default();
-        for number in [5, 6, 9, 7, 7, 10, 4, 12] {
-            numbers.note(number);
-        }
-        // 5 to 12 are eight, 8 and 11 did not come; 4 was before it began.
-        assert_eq!((numbers.came, numbers.lost()), (6, 2));
-        assert_eq!((numbers.doubles, numbers.late), (1, 1));
+        tally.got(self.bytes, until.saturating_sub(self.counted.start));
     }
 }

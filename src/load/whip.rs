@@ -55,7 +55,7 @@ async fn call(crowd: Rc<Crowd>, path: String, publishes: bool, mut stop: watch::
     let begun = crowd.now();
     let response = loop {
         began = crowd.now();
-        let asked = http::request(&url, "POST", &headers, &offer);
+        let asked = http::request(&url, crowd.trust.as_ref(), "POST", &headers, &offer);
         match timeout(JOIN_PATIENCE, asked).await {
             // The publisher is not there yet.
             Ok(Ok(response))
@@ -89,6 +89,7 @@ async fn call(crowd: Rc<Crowd>, path: String, publishes: bool, mut stop: watch::
             ..crowd.url.clone()
         };
         // It ends by itself, too, later.
-        let _ = timeout(JOIN_PATIENCE, http::request(&session, "DELETE", "", "")).await;
+        let gone = http::request(&session, crowd.trust.as_ref(), "DELETE", "", "");
+        let _ = timeout(JOIN_PATIENCE, gone).await;
     }
 }

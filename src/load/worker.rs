@@ -1,6 +1,6 @@
 //! One worker process: its share of a plan's participants, on one thread.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -22,8 +22,9 @@ use crate::load::plan::{Dialect, Plan};
 use crate::load::publish::Show;
 use crate::load::sdp::Ssrcs;
 use crate::load::tally::Tally;
-use crate::load::{host, janus, official, whip};
+use crate::load::{host, janus, official, rtmp, whip};
 use crate::proto::dtls::{Identity, MaxVersion};
+use crate::proto::tls::Trust;
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -32,10 +33,15 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// A join that is not through by then has failed.
 pub const JOIN_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How often a slow reader reads.
+pub const SLOW_EVERY: Duration = Duration::from_millis(100);
+
 /// What the participants of a worker share.
 pub struct Crowd {
     pub plan: Plan,
     pub url: Url,
+    /// For a server inside TLS.
+    pub trust: Option<Trust>,
     pub own_ip: IpAddr,
     pub identity: Identity,
     pub tally: RefCell<Tally>,
@@ -55,6 +61,7 @@ impl Crowd {
         let identity = Identity::new(made.certificate, made.key, MaxVersion::Dtls12, origin, None);
         Ok(Crowd {
             own_ip: own_ip(&url)?,
+            trust: plan.trust()?,
             url,
             identity: identity.ok_or("the DTLS settings were refused")?,
             tally: RefCell::default(),
@@ -99,6 +106,11 @@ impl Crowd {
             *byte = noise.below(256) as u8;
         }
         (is_slow, publishes.then_some(ssrcs), Secret::new(seed))
+    }
+
+    /// For what a connection makes up itself.
+    pub fn noise(&self) -> RefMut<'_, Noise> {
+        self.noise.borrow_mut()
     }
 
     pub fn token(&self) -> String {
@@ -209,6 +221,7 @@ async fn take_part(crowd: Rc<Crowd>, participant: u64, stop: watch::Receiver<boo
             Dialect::Official => official::visit(&crowd, participant, visit, stay).await,
             Dialect::Janus => janus::visit(&crowd, participant, stay).await,
             Dialect::Whip => whip::visit(&crowd, participant, stay).await,
+            Dialect::Rtmp => rtmp::visit(&crowd, participant, stay).await,
         }
         visit += 1;
         if crowd.plan.churn_s == 0.0 || publishes {

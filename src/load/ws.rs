@@ -1,11 +1,10 @@
-//! A client's WebSocket (RFC 6455) over a TCP connection: text both ways.
+//! A client's WebSocket (RFC 6455) over a connection of its own: text both ways.
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
 use crate::load::http::Url;
+use crate::load::stream::Stream;
+use crate::proto::tls::Trust;
 use crate::proto::ws::{client_text_frame, take_server_frame};
 
 /// A message of a server at most; a room's state may be long.
@@ -13,7 +12,7 @@ const MESSAGE_MAX_BYTES: usize = 8 << 20;
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
 pub struct WebSocket {
-    stream: TcpStream,
+    stream: Stream,
     heard: Vec<u8>,
 }
 
@@ -23,9 +22,12 @@ fn broken(what: &str) -> io::Error {
 
 impl WebSocket {
     /// Connects and upgrades, speaking `protocol` if one is named.
-    pub async fn open(url: &Url, protocol: Option<&str>) -> io::Result<Self> {
-        let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
-        stream.set_nodelay(true)?;
+    pub async fn open(
+        url: &Url,
+        trust: Option<&Trust>,
+        protocol: Option<&str>,
+    ) -> io::Result<Self> {
+        let mut stream = Stream::connect(url, trust).await?;
         let protocol = protocol.map_or(String::new(), |protocol| {
             format!("Sec-WebSocket-Protocol: {protocol}\r\n")
         });

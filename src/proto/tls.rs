@@ -1,6 +1,7 @@
-//! The server's end of TLS over byte buffers (RFC 8446, RFC 5246): the door to
-//! `rustls`. Owns one connection's records; refuses client certificates, and
-//! resumption, whose cache every core would have to lock.
+//! TLS over byte buffers (RFC 8446, RFC 5246): the door to `rustls`. Owns one
+//! connection's records. The server's end refuses client certificates, and
+//! resumption, whose cache every core would have to lock; the client's end, which
+//! the load generator has, refuses servers it was not told to trust.
 
 // The configuration is shared with rustls by design.
 #![allow(clippy::disallowed_types)]
@@ -9,9 +10,16 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 /// A certificate chain with its key, checked to belong together. Cheap to
 /// clone: every core holds one.
@@ -30,8 +38,7 @@ impl Identity {
         }
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| IdentityError::Key(error.to_string()))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| IdentityError::Pair(error.to_string()))?
             .with_no_client_auth()
@@ -168,5 +175,144 @@ impl Tls {
     /// Whether the handshake still runs.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+}
+
+/// Whose certificates are believed. Cheap to clone.
+#[derive(Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Servers with a certificate of PEM text, or of one who issued it. The error
+    /// says what is wrong with the text.
+    pub fn of_pem(certificates: &[u8]) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(certificates) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if roots.is_empty() {
+            return Err("no certificate in it".to_string());
+        }
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        Ok(Trust(Arc::new(config)))
+    }
+
+    /// Whoever answers, whatever it shows: for tests of servers one owns.
+    pub fn anybody() -> Result<Self, String> {
+        let provider = provider();
+        let verifier = Anybody(provider.signature_verification_algorithms);
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Trust(Arc::new(config)))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Believes every certificate, though not that a peer holds its key: that it has
+/// to prove.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// One connection of a client.
+pub struct TlsClient(ClientConnection);
+
+impl TlsClient {
+    /// To the server called `host`, a name or an address; the error says why it
+    /// can be neither.
+    pub fn new(trust: &Trust, host: &str) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_string()).map_err(|error| error.to_string())?;
+        let connection = ClientConnection::new(Arc::clone(&trust.0), name);
+        let mut connection = connection.map_err(|error| error.to_string())?;
+        // What is sealed is taken at once.
+        connection.set_buffer_limit(None);
+        Ok(TlsClient(connection))
+    }
+
+    /// Takes bytes of the server and appends what they say to `plain`. The error
+    /// says how it broke the protocol, or why it is not trusted.
+    pub fn read(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), String> {
+        while !bytes.is_empty() {
+            let taken = self.0.read_tls(&mut bytes);
+            let state = self.0.process_new_packets();
+            let state = state.map_err(|error| error.to_string())?;
+            let start = plain.len();
+            plain.resize(start + state.plaintext_bytes_to_read(), 0);
+            let room = plain.get_mut(start..).unwrap_or_default();
+            let read = self.0.reader().read_exact(room);
+            read.map_err(|error| error.to_string())?;
+            if !taken.is_ok_and(|taken| taken > 0) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encrypts `plain` into the output.
+    pub fn write(&mut self, plain: &[u8]) {
+        // Writing to memory without a limit takes everything.
+        let _ = self.0.writer().write_all(plain);
+    }
+
+    /// Records to send, in order.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        let mut records = Vec::new();
+        while self.0.wants_write() {
+            match self.0.write_tls(&mut records) {
+                Ok(written) if written > 0 => {}
+                _ => break,
+            }
+        }
+        records
+    }
+
+    /// Whether the handshake still runs.
+    pub fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
     }
 }

@@ -14,7 +14,6 @@ pub mod oracle;
 pub mod peer_connection;
 pub mod player;
 pub mod publisher;
-pub mod rtmp_client;
 pub mod rtmp_peer;
 pub mod sdp;
 pub mod trace;

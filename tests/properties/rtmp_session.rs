@@ -5,7 +5,7 @@
 use ringhall::base::random::Noise;
 use ringhall::base::time::{Span, Time};
 use ringhall::proto::rtmp::{Event, PlayCode, PublishCode, RtmpError, Session};
-use ringhall::sim::rtmp_client::{RtmpClient, Said};
+use ringhall::proto::rtmp::client::{RtmpClient, Said};
 use ringhall::wire::amf::Value;
 use ringhall::wire::rtmp::chunk::MessageHeader;
 use ringhall::wire::rtmp::handshake::PACKET_BYTES;

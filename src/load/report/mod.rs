@@ -214,14 +214,20 @@ impl Report {
         lines.into_iter().map(line).collect()
     }
 
-    fn traffic_lines(&self) -> [String; 3] {
+    fn traffic_lines(&self) -> Vec<String> {
         let count = |name: &str| self.tally.count(name);
         let got = self.tally.histogram("got_kbps");
         let kbps = |share: f64| got.quantile(share).unwrap_or(0);
-        let profiles = self.tally.profiles.iter();
-        let profiles = profiles.map(|(name, count)| format!("{count} x {name}"));
-        [
-            format!(
+        let mut lines = vec![format!(
+            "kbit/s a viewer got: least {}, half {}",
+            kbps(0.0),
+            kbps(0.5)
+        )];
+        // RTMP has neither.
+        if !self.tally.profiles.is_empty() {
+            let profiles = self.tally.profiles.iter();
+            let profiles = profiles.map(|(name, count)| format!("{count} x {name}"));
+            lines.push(format!(
                 "NACK out {} in {}, PLI out {} in {}, resent to viewers {} by publishers {}",
                 count("nacks_sent"),
                 count("nacks_received"),
@@ -229,14 +235,10 @@ impl Report {
                 count("plis_received"),
                 count("retransmissions_received"),
                 count("retransmissions_sent")
-            ),
-            format!(
-                "kbit/s a viewer got: least {}, half {}",
-                kbps(0.0),
-                kbps(0.5)
-            ),
-            format!("SRTP: {}", profiles.collect::<Vec<_>>().join(", ")),
-        ]
+            ));
+            lines.push(format!("SRTP: {}", profiles.collect::<Vec<_>>().join(", ")));
+        }
+        lines
     }
 }
 

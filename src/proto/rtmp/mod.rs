@@ -6,6 +6,7 @@
 //! that publishing or playing started before it is told so.
 
 mod answer;
+pub mod client;
 mod command;
 mod connect;
 mod event;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::base::limits::{MEMBER_STREAMS_MAX, RTMP_COMMAND_MAX_BYTES, RTMP_MESSAGES_BURST};
 use crate::base::time::Span;
-use crate::sim::rtmp_client::{RtmpClient, Said};
+use crate::proto::rtmp::client::{RtmpClient, Said};
 use crate::wire::amf::{Value, amf0};
 use crate::wire::rtmp::handshake::{HandshakeError, Scheme};
 

@@ -1,6 +1,8 @@
-//! A scripted RTMP client, encoder and player in one: says what a test tells
-//! it to and keeps what the server answers. Owns its end of the handshake and
-//! of the chunk stream; answers pings unless told not to.
+//! The client's side of one RTMP connection (RTMP 1.0), encoder and player in
+//! one: says what its owner tells it to and keeps what the server answers. Owns
+//! its end of the handshake and of the chunk stream; answers pings unless told
+//! not to. Checks no digest of the server, and acknowledges nothing: no server
+//! in use waits for it.
 
 use std::collections::VecDeque;
 
@@ -40,6 +42,16 @@ impl Said {
         let information = values.iter().find_map(|value| value.property("code"));
         information.and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// Whether it is a status that says that something asked for is refused or
+    /// broke.
+    pub fn is_error(&self) -> bool {
+        let Said::Command { values, .. } = self else {
+            return false;
+        };
+        let level = values.iter().find_map(|value| value.property("level"));
+        level.and_then(Value::as_str) == Some("error")
+    }
 }
 
 pub struct RtmpClient {
@@ -60,11 +72,16 @@ impl RtmpClient {
     pub fn new(scheme: Option<Scheme>, noise: &mut Noise) -> Self {
         let mut c1 = [0; PACKET_BYTES];
         for chunk in c1.chunks_mut(8) {
-            chunk.copy_from_slice(&noise.next_u64().to_be_bytes());
+            for (byte, random) in chunk.iter_mut().zip(noise.next_u64().to_be_bytes()) {
+                *byte = random;
+            }
         }
         let version = scheme.map_or([0; 4], |_| SIGNING_VERSION);
-        c1[..4].fill(0);
-        c1[4..8].copy_from_slice(&version);
+        // A time of zero, and the version.
+        let head = [[0; 4], version].concat();
+        for (byte, value) in c1.iter_mut().zip(head) {
+            *byte = value;
+        }
         if let Some(scheme) = scheme {
             sign(&mut c1, scheme, PLAYER_KEY);
         }
@@ -85,19 +102,25 @@ impl RtmpClient {
         self.answers_pings = false;
     }
 
+    /// Whether the server's half of the handshake is whole.
+    pub fn has_shaken_hands(&self) -> bool {
+        self.hello.is_none()
+    }
+
     /// Takes bytes of the server. False when they are no RTMP.
     pub fn handle(&mut self, bytes: &[u8]) -> bool {
         let mut input = bytes;
         if let Some(hello) = &mut self.hello {
-            let missing = HELLO_BYTES + PACKET_BYTES - hello.len();
-            let (taken, rest) = input.split_at(missing.min(input.len()));
+            let missing = (HELLO_BYTES + PACKET_BYTES).saturating_sub(hello.len());
+            let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
             hello.extend_from_slice(taken);
             input = rest;
             if hello.len() < HELLO_BYTES + PACKET_BYTES {
                 return true;
             }
             // C2 is S1 again.
-            self.output.extend_from_slice(&hello[1..HELLO_BYTES]);
+            self.output
+                .extend_from_slice(hello.get(1..HELLO_BYTES).unwrap_or_default());
             self.output.append(&mut self.waiting);
             self.hello = None;
         }
