@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::loadtest::{self, AUDIO, BURST, EVEN, MEETING, Row, Scenario, Target};
+use shared::loadtest::{self, AUDIO, BURST, EVEN, MEETING, Row, SMALL, Scenario, Target};
 use shared::verdict::Verdict;
 
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -30,7 +30,7 @@ const OWN_PORT: u16 = 8_080;
 const USAGE: &str = "options, behind `--`:
   --rounds N     of each scenario [default: 3]
   --seconds N    that count in a round [default: 8]
-  --only NAME    burst, even, audio or meeting";
+  --only NAME    burst, even, audio, meeting or small";
 
 /// A scenario and what is aimed at in it.
 struct Match {
@@ -41,7 +41,7 @@ struct Match {
     train_min: f64,
 }
 
-const MATCHES: [Match; 4] = [
+const MATCHES: [Match; 5] = [
     Match {
         scenario: &BURST,
         goal: 1.0 / 8.0,
@@ -59,6 +59,11 @@ const MATCHES: [Match; 4] = [
     },
     Match {
         scenario: &MEETING,
+        goal: 1.0 / 6.0,
+        train_min: 0.0,
+    },
+    Match {
+        scenario: &SMALL,
         goal: 1.0 / 6.0,
         train_min: 0.0,
     },

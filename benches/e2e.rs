@@ -13,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use shared::loadtest::{self, AUDIO, BURST, EVEN, LARGE, MEETING, Row, Scenario, Target};
+use shared::loadtest::{self, AUDIO, BURST, EVEN, LARGE, MEETING, Row, SMALL, Scenario, Target};
 use shared::shipped::Shipped;
 use shared::verdict::Verdict;
 
@@ -27,7 +27,7 @@ mod shared {
     pub mod verdict;
 }
 
-const SCENARIOS: [&Scenario; 5] = [&BURST, &EVEN, &AUDIO, &MEETING, &LARGE];
+const SCENARIOS: [&Scenario; 6] = [&BURST, &EVEN, &AUDIO, &MEETING, &SMALL, &LARGE];
 /// Names, and the settings that make them.
 const ENGINES: [(&str, &str); 2] = [("io_uring", "io=uring"), ("sendmmsg", "io=mmsg")];
 /// The aim for the server's own delay, which a shared machine may well miss.
@@ -35,7 +35,7 @@ const FORWARD_AIM_MS: f64 = 2.0;
 const USAGE: &str = "options, behind `--`:
   --rounds N     of each scenario and engine [default: 3]
   --seconds N    that count in a round [default: 8]
-  --only NAME    burst, even, audio, meeting or large";
+  --only NAME    burst, even, audio, meeting, small or large";
 
 struct Options {
     rounds: usize,

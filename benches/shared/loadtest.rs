@@ -49,6 +49,13 @@ pub const AUDIO: Scenario = Scenario {
 
 pub const MEETING: Scenario = Scenario {
     name: "meeting",
+    about: "10 who publish 2.5 Mbit/s and sound, and play each other",
+    arguments: &["--meeting", "10", "--video", "vp8"],
+};
+
+/// Pictures so small that few trains form.
+pub const SMALL: Scenario = Scenario {
+    name: "small",
     about: "10 who publish 300 kbit/s and sound, and play each other",
     arguments: &["--meeting", "10", "--video", "vp8", "--bitrate-kbps", "300"],
 };

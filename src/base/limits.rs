@@ -356,6 +356,10 @@ pub const LINES_MAX: usize = 1_024;
 /// that comes: 0.3 us.
 pub const LINES_OLD_KERNEL_MAX: usize = 64;
 
+/// Asked of the kernel for each of them and direction: several key frames of one
+/// peer, and for all of them together no more memory than a server has.
+pub const LINE_SOCKET_BUFFER_BYTES: usize = 512 << 10;
+
 /// Datagrams a path must have carried in a second to be worth such a socket:
 /// less than a stream of sound has, more than anybody's reports.
 pub const LINE_BUSY_DATAGRAMS: u32 = 30;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::sys;
 use super::udp::Sockets;
-use crate::base::limits::MEDIA_SOCKET_BUFFER_BYTES;
+use crate::base::limits::{LINE_SOCKET_BUFFER_BYTES, MEDIA_SOCKET_BUFFER_BYTES};
 
 /// Connections the kernel completes ahead of us, per core: a room joining at once.
 const BACKLOG: libc::c_int = 1_024;
@@ -275,7 +275,10 @@ fn media_socket_on(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     if shared {
         sys::set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     }
-    let wanted = MEDIA_SOCKET_BUFFER_BYTES as libc::c_int;
+    let wanted = match shared {
+        true => LINE_SOCKET_BUFFER_BYTES,
+        false => MEDIA_SOCKET_BUFFER_BYTES,
+    } as libc::c_int;
     for (force, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
