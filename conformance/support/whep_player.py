@@ -31,7 +31,7 @@ class Ear:
         return self.crossings * rate / self.samples if self.samples else 0
 
 
-async def consume(track, heard):
+async def consume(track, heard, ear):
     try:
         while True:
             frame = await track.recv()
@@ -39,7 +39,7 @@ async def consume(track, heard):
             if track.kind == "video":
                 heard["size"] = [frame.width, frame.height]
             elif heard["audio"] > 50:
-                heard["ear"].listen(frame)
+                ear.listen(frame)
     except MediaStreamError:
         pass
 
@@ -57,10 +57,10 @@ def delete(url):
 
 
 async def main(url, seconds):
-    heard = {"audio": 0, "video": 0, "ear": Ear()}
+    heard, ear = {"audio": 0, "video": 0}, Ear()
     pc = RTCPeerConnection()
     consumers = []
-    pc.on("track", lambda track: consumers.append(asyncio.ensure_future(consume(track, heard))))
+    pc.on("track", lambda track: consumers.append(asyncio.ensure_future(consume(track, heard, ear))))
     pc.addTransceiver("audio", direction="recvonly")
     pc.addTransceiver("video", direction="recvonly")
     await pc.setLocalDescription(await pc.createOffer())
@@ -68,7 +68,6 @@ async def main(url, seconds):
     await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     await asyncio.sleep(seconds)
     status = await asyncio.to_thread(delete, urllib.parse.urljoin(url, location))
-    ear = heard.pop("ear")
     print(json.dumps({**heard, "hertz": round(ear.hertz()), "deleted": status}), flush=True)
     await asyncio.wait_for(pc.close(), 5)
 
