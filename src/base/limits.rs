@@ -364,8 +364,9 @@ pub const LINE_SOCKET_BUFFER_BYTES: usize = 512 << 10;
 /// less than a stream of sound has, more than anybody's reports.
 pub const LINE_BUSY_DATAGRAMS: u32 = 30;
 
-/// Seconds without a datagram after which it is closed.
-pub const LINE_IDLE_SWEEPS: u32 = 10;
+/// Seconds without a datagram after which it is closed: somebody who is there is
+/// heard more often, by checks and reports.
+pub const LINE_IDLE_SWEEPS: u32 = 3;
 
 /// Made in one turn: 15 us each, from which media should not wait noticeably.
 pub const LINES_OPENED_PER_TURN_MAX: usize = 4;

@@ -386,7 +386,10 @@ impl<M: Machine> Driver<M> {
             Some(at) if at <= self.last => Some(at + self.patience()),
             at => at,
         };
-        let next = next.into_iter().chain(stop_at);
+        // A core that has fallen silent closes what it connected.
+        let connected = self.seat.udp.connected() > 0;
+        let look = connected.then_some(self.drops_seen.0 + LOOK_INTERVAL);
+        let next = next.into_iter().chain(stop_at).chain(look);
         let next = next.chain(backlog.then_some(self.last + RETRY));
         let Some(next) = next.min() else {
             return false;
