@@ -163,11 +163,23 @@ impl Lines {
         Some((slot, fd))
     }
 
+    /// Takes back a line that cannot be used.
+    pub fn abandon(&mut self, slot: u32) {
+        for peer in self.peers.values_mut() {
+            peer.slot = peer.slot.filter(|used| *used != slot);
+        }
+        if let Some(Some(line)) = self.slots.get_mut(slot as usize) {
+            line.is_closing = true;
+            self.ended.push(slot);
+        }
+    }
+
     /// The next line to arm a receive for, counted as armed from now on.
     pub fn arm_next(&mut self) -> Option<u32> {
         while let Some(slot) = self.unarmed.pop() {
             if let Some(Some(line)) = self.slots.get_mut(slot as usize)
                 && !line.is_closing
+                && !line.is_armed
             {
                 line.is_armed = true;
                 return Some(slot);

@@ -263,3 +263,23 @@ fn a_dropped_ring_leaves_the_port_free() {
         assert_eq!(ring.lines().count(), 4);
     }
 }
+
+#[test]
+fn a_line_that_is_taken_back_leaves_its_peer_served() {
+    let mut lines = lines::Lines::default();
+    lines.allow(1, 0);
+    let (first, second) = (far(Ipv4Addr::LOCALHOST), far(Ipv4Addr::LOCALHOST));
+    for far in [&first, &second] {
+        for _ in 0..LINE_BUSY_DATAGRAMS {
+            assert_eq!(lines.on_send(far.path), None);
+        }
+        lines.sweep(|slot| panic!("{slot} was never armed"));
+        let (slot, _) = lines.open_next().unwrap();
+        assert_eq!(lines.on_send(far.path), Some(slot));
+        lines.abandon(slot);
+        assert_eq!(lines.on_send(far.path), None);
+        assert_eq!(lines.arm_next(), None);
+        assert_eq!(lines.close_next().map(|(slot, _)| slot), Some(slot));
+        assert_eq!((lines.count(), lines.armed().count()), (0, 0));
+    }
+}

@@ -192,8 +192,9 @@ impl Ring {
             let Some((slot, fd)) = self.lines.open_next() else {
                 return;
             };
-            // The table has room for every slot, and the descriptor is open.
-            let _ = self.register(slot, fd);
+            if self.register(slot, fd).is_err() {
+                self.lines.abandon(slot);
+            }
         }
     }
 
