@@ -1,5 +1,6 @@
-//! Media over UDP: one IPv4 and one IPv6 socket on a core's port, run by one of
-//! two engines behind one small interface. Every datagram says which local
+//! Media over UDP: one IPv4 and one IPv6 socket on a core's port, beside which
+//! the ring has connected ones for busy peers ([`lines`]), run by one of two
+//! engines behind one small interface. Every datagram says which local
 //! address it came to, and every send names the address it leaves from.
 
 use std::io;
