@@ -283,3 +283,36 @@ fn a_line_that_is_taken_back_leaves_its_peer_served() {
         assert_eq!((lines.count(), lines.armed().count()), (0, 0));
     }
 }
+
+#[test]
+fn nothing_a_peer_sends_is_lost_while_it_gets_a_line() {
+    const SENT: u32 = 4_000;
+    let mut ring = ring(Ipv4Addr::UNSPECIFIED.into(), 4);
+    let port = ring.sockets().port;
+    let Far { socket, path } = far(Ipv4Addr::LOCALHOST);
+    let sender = std::thread::spawn(move || {
+        for number in 0..SENT {
+            let bytes = number.to_be_bytes();
+            socket.send_to(&bytes, (Ipv4Addr::LOCALHOST, port)).unwrap();
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        socket
+    });
+    let mut came = vec![0; SENT as usize];
+    let (mut lines, mut turns) = (0, 0);
+    while came.iter().sum::<u32>() < SENT && turns < 200_000 {
+        send(&mut ring, path, &[40]);
+        ring.receive(64, |_, bytes| {
+            let number = u32::from_be_bytes(bytes.try_into().unwrap());
+            came[number as usize] += 1;
+        });
+        turns += 1;
+        if turns % 50 == 0 {
+            ring.sweep();
+        }
+        lines = lines.max(ring.lines().count());
+    }
+    drop(sender.join().unwrap());
+    assert_eq!(lines, 1);
+    assert!(came.iter().all(|times| *times == 1));
+}
