@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::loadtest::{self, AUDIO, BURST, EVEN, MEETING, Row, SMALL, Scenario, Target};
+use shared::loadtest::{self, AUDIO, BURST, EVEN, MEETING, Options, Row, SMALL, Scenario, Target};
 use shared::verdict::Verdict;
 
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -69,39 +69,6 @@ const MATCHES: [Match; 5] = [
     },
 ];
 
-struct Options {
-    rounds: usize,
-    seconds: u64,
-    only: Option<String>,
-    /// `cargo test` runs benches, too: once, to see that they work.
-    is_test: bool,
-}
-
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options {
-        rounds: 3,
-        seconds: 8,
-        only: None,
-        is_test: true,
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => options.is_test = false,
-            "--rounds" => options.rounds = value()?.parse()?,
-            "--seconds" => options.seconds = value()?.parse()?,
-            "--only" => options.only = Some(value()?),
-            _ => return Err(format!("unknown argument {argument}\n{USAGE}").into()),
-        }
-    }
-    if options.is_test {
-        (options.rounds, options.seconds) = (1, 1);
-        options.only = Some("audio".into());
-    }
-    Ok(options)
-}
-
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -114,7 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {
-    let options = options()?;
+    let options = Options::read(USAGE, &MATCHES.each_ref().map(|c| c.scenario.name))?;
     if options.is_test && which("janus").is_none() {
         println!("compare: janus is not installed here, and there is nothing to compare with");
         return Ok(true);
@@ -122,8 +89,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let lab = Lab::new()?;
     let mut verdict = Verdict::default();
     for contest in &MATCHES {
-        let only = options.only.as_deref();
-        if only.is_none_or(|only| only == contest.scenario.name) {
+        if options.wants(contest.scenario) {
             play(&lab, contest, &options, &mut verdict)?;
         }
     }

@@ -13,7 +13,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use shared::loadtest::{self, AUDIO, BURST, EVEN, LARGE, MEETING, Row, SMALL, Scenario, Target};
+use shared::loadtest::{
+    self, AUDIO, BURST, EVEN, LARGE, MEETING, Options, Row, SMALL, Scenario, Target,
+};
 use shared::shipped::Shipped;
 use shared::verdict::Verdict;
 
@@ -37,43 +39,6 @@ const USAGE: &str = "options, behind `--`:
   --seconds N    that count in a round [default: 8]
   --only NAME    burst, even, audio, meeting, small or large";
 
-struct Options {
-    rounds: usize,
-    seconds: u64,
-    only: Option<String>,
-    /// `cargo test` runs benches, too: once, to see that they work.
-    is_test: bool,
-}
-
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options {
-        rounds: 3,
-        seconds: 8,
-        only: None,
-        is_test: true,
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => options.is_test = false,
-            "--rounds" => options.rounds = value()?.parse()?,
-            "--seconds" => options.seconds = value()?.parse()?,
-            "--only" => options.only = Some(value()?),
-            _ => return Err(format!("unknown argument {argument}\n{USAGE}").into()),
-        }
-    }
-    if options.is_test {
-        (options.rounds, options.seconds) = (1, 1);
-        options.only = Some(AUDIO.name.into());
-    }
-    let is_known = |only: &String| SCENARIOS.iter().any(|scenario| scenario.name == only);
-    match options.only.as_ref().is_none_or(is_known) {
-        true => Ok(options),
-        false => Err(format!("no such scenario\n{USAGE}").into()),
-    }
-}
-
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -86,12 +51,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {
-    let options = options()?;
+    let options = Options::read(USAGE, &SCENARIOS.map(|scenario| scenario.name))?;
     let lab = Lab::open(options.is_test)?;
     let mut verdict = Verdict::default();
     for scenario in SCENARIOS {
-        let only = options.only.as_deref();
-        if only.is_none_or(|only| only == scenario.name) {
+        if options.wants(scenario) {
             play(&lab, scenario, &options, &mut verdict)?;
         }
     }

@@ -66,6 +66,56 @@ pub const LARGE: Scenario = Scenario {
     arguments: &["--viewers", "200", "--video", "vp8", "--audio", "none"],
 };
 
+/// How long a bench with the load generator is to take, and of what.
+pub struct Options {
+    pub rounds: usize,
+    pub seconds: u64,
+    only: Option<String>,
+    /// `cargo test` runs benches, too: once, to see that they work.
+    pub is_test: bool,
+}
+
+impl Options {
+    /// From the process's arguments; `names` are the scenarios there are.
+    pub fn read(usage: &str, names: &[&str]) -> Result<Self, Box<dyn Error>> {
+        let mut options = Options {
+            rounds: 3,
+            seconds: 8,
+            only: None,
+            is_test: true,
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--bench" => options.is_test = false,
+                "--rounds" => options.rounds = value()?.parse()?,
+                "--seconds" => options.seconds = value()?.parse()?,
+                "--only" => options.only = Some(value()?),
+                _ => return Err(format!("unknown argument {argument}\n{usage}").into()),
+            }
+        }
+        if options.is_test {
+            (options.rounds, options.seconds) = (1, 1);
+            options.only = Some(AUDIO.name.into());
+        }
+        match options
+            .only
+            .as_deref()
+            .is_none_or(|only| names.contains(&only))
+        {
+            true => Ok(options),
+            false => Err(format!("no such scenario\n{usage}").into()),
+        }
+    }
+
+    pub fn wants(&self, scenario: &Scenario) -> bool {
+        self.only
+            .as_deref()
+            .is_none_or(|only| only == scenario.name)
+    }
+}
+
 /// A server the generator is sent to.
 pub struct Target<'a> {
     pub url: &'a str,

@@ -105,8 +105,7 @@ export const cases = [
         if (left.length === 0) return true;
         throw new Error(`left: ${left}`);
       }, { timeoutMs: 5_000 });
-      // Sockets connected to somebody busy stay for some silent seconds.
-      await until('all files closed', () => server.openFiles() <= filesBefore + 1, { timeoutMs: 10_000 });
+      await until('all files closed', () => server.openFiles() <= filesBefore + 1, { timeoutMs: 5_000 });
     },
   },
 ];

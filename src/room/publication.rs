@@ -718,21 +718,10 @@ mod tests {
 
     fn video(pli: bool, fir: bool) -> TrackSpec {
         TrackSpec {
-            codec: Codec::Video(VideoCodec::H264),
             payload_type: 96,
-            rtx_payload_type: None,
-            clock_rate: 90_000,
-            mid: None,
-            ssrc: None,
-            rtx_ssrc: None,
-            mid_id: None,
-            audio_level_id: None,
-            orientation_id: None,
-            transport_cc_id: None,
-            nack: false,
             pli,
             fir,
-            remb: false,
+            ..TrackSpec::local(Codec::Video(VideoCodec::H264))
         }
     }
 

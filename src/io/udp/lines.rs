@@ -1,6 +1,6 @@
 //! Connected sockets for busy peers. Of every message a common socket sends, the
 //! kernel looks up the route; a socket connected to one peer keeps it, which
-//! makes a single datagram a sixth cheaper. So a path that carries much for a
+//! makes a single datagram a fifth cheaper. So a path that carries much for a
 //! while is given a socket of its own, a line: bound beside the common socket to
 //! the same port and the address its peer knows us by. It also takes what that
 //! peer sends; everybody else's datagrams stay with the common socket.

@@ -7,6 +7,7 @@ use super::*;
 use crate::base::limits::{LINE_BUSY_DATAGRAMS, LINE_IDLE_SWEEPS};
 use crate::core::trains::TrainCursor;
 use crate::io::sockets::media_socket;
+use crate::io::sys;
 
 /// A ring with up to `max` lines, on all addresses or on one.
 fn ring(bind: IpAddr, max: usize) -> uring::Ring {
@@ -110,6 +111,18 @@ fn a_busy_peer_gets_a_line_and_notices_nothing() {
             for (number, len) in lens.iter().enumerate() {
                 let from = SocketAddr::new(local, port);
                 assert_eq!(busy.next(), Some((vec![number as u8; *len], from)));
+            }
+        }
+        // What the line sends the common socket has no part in.
+        sys::shut(
+            ring.sockets().fd(usize::from(local.is_ipv6())).unwrap(),
+            libc::SHUT_WR,
+        );
+        assert_eq!(send(&mut ring, quiet.path, &[40]).failed, 1);
+        for lens in [&[50][..], &[60, 60]] {
+            assert_eq!(send(&mut ring, busy.path, lens).failed, 0);
+            for len in lens {
+                assert_eq!(busy.next().unwrap().0.len(), *len);
             }
         }
         // Each is heard, and known by where it sends from.

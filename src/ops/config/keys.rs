@@ -284,7 +284,7 @@ pub static KEYS: &[Key] = &[
         name: "media.connected_max",
         default: "512",
         accepts: "0 to 1024",
-        doc: "Peers of each core, at most, who get a connected socket while much is sent to them, a sixth cheaper for single packets; 0: none. Needs io_uring; before Linux 6.13 never more than 64, and never more than a quarter of the open files allowed.",
+        doc: "Peers of each core, at most, who get a connected socket while much is sent to them, a fifth cheaper for single packets; 0: none. Needs io_uring; before Linux 6.13 never more than 64, and never more than a quarter of the open files allowed.",
         set: |config, text| {
             number(text, 0..=LINES_MAX as u16).map(|max| config.media_connected_max = max)
         },
