@@ -84,6 +84,12 @@ impl Munger {
         }
     }
 
+    /// Reads what the next packet will be mapped by.
+    pub fn touch(&self) -> u64 {
+        let run = self.runs.last();
+        run.map_or(0, |run| run.in_start ^ run.in_end)
+    }
+
     /// Maps a packet of the current source. `None`: from before the start,
     /// from within a pause, or so old that its run is forgotten. The same
     /// packet always maps to the same index; whether a duplicate may be sent

@@ -240,6 +240,13 @@ impl Transport {
         Some((path, self.sender.as_deref_mut()?, &mut self.cursor))
     }
 
+    /// Reads what [`Transport::egress`] and the sender it gives will.
+    pub fn touch(&self) -> u64 {
+        let port = self.ice.path().map_or(0, |path| path.remote.port());
+        let sender = self.sender.as_deref().map_or(0, srtp::Sender::touch);
+        u64::from(port) ^ sender
+    }
+
     /// Ends the association in order: the peer hears a DTLS alert.
     pub fn close(&mut self, trains: &mut Trains) {
         if !self.ended && self.secured.is_some() {

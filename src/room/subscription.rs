@@ -115,6 +115,14 @@ impl Subscription {
         self.tracks.get_mut(kind as usize)?.as_mut()
     }
 
+    /// Reads what a packet of that kind will need.
+    pub fn touch(&self, kind: Kind) -> u64 {
+        let track = self.track(kind);
+        let runs = track.and_then(|track| Some(track.munger.as_ref()?.touch()));
+        let counts = track.map_or(0, |track| track.counts.packets ^ track.counts.octets);
+        runs.unwrap_or_default() ^ counts ^ u64::from(self.live)
+    }
+
     /// Whether video is waiting for a key frame, and for one to come.
     pub fn needs_keyframe(&self) -> bool {
         self.track(Kind::Video).is_some_and(|video| {

@@ -66,6 +66,13 @@ impl<A: Aead> Sender<A> {
         self.rtp.tag_len()
     }
 
+    /// Reads what the next packet will: see `Peer::touch`.
+    pub fn touch(&self) -> u64 {
+        let streams = self.streams.iter().take(SRTP_STREAMS_USUAL);
+        let windows = streams.fold(0, |sum, stream| sum ^ stream.used.touch());
+        windows ^ self.rtp.tag_len() as u64
+    }
+
     /// Encrypts `packet[..len]`, whose header takes `header_len` bytes, in
     /// place and returns the protected length, [`Self::tag_len`] more.
     ///

@@ -41,6 +41,12 @@ impl Window {
         self.newest
     }
 
+    /// Reads what the index after the newest will need.
+    pub(super) fn touch(&self) -> u64 {
+        let word = self.marked.get(slot(self.newest + 1)).copied();
+        self.newest ^ word.unwrap_or_default()
+    }
+
     pub(super) fn standing(&self, index: u64) -> Standing {
         match self.newest.checked_sub(index) {
             None => Standing::Fresh,
