@@ -109,6 +109,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, Box<dyn Error>> {
     let options = Options::read()?;
+    if options.cold || options.cores.is_some() {
+        return Err("--cold and --cores are of fanout, which runs the limit beside itself".into());
+    }
     if options.tx {
         egress::enter_own_network().map_err(|error| format!("--tx needs root: {error}"))?;
     }

@@ -20,6 +20,8 @@ const USAGE: &str = "options, behind `--`:
                    browsers make them, take two trains
   --connected      with a connected socket for each subscriber; limit does so
                    beside the other, fanout instead and on io_uring only
+  --cold           of fanout: with caches swept before each turn, as they are
+                   where turns are milliseconds apart
   --only NAME      measure one alternative, for a profiler
   --cores N        of fanout: one room on 1 to N cores instead, beside the limit
                    on as many threads";
@@ -46,6 +48,7 @@ pub struct Options {
     pub tx: bool,
     pub padded: bool,
     pub connected: bool,
+    pub cold: bool,
     pub only: Option<String>,
     /// How a room scales from one core to so many, instead.
     pub cores: Option<usize>,
@@ -62,6 +65,7 @@ impl Options {
             tx: false,
             padded: true,
             connected: false,
+            cold: false,
             only: None,
             cores: None,
         };
@@ -74,6 +78,7 @@ impl Options {
                 "--tx" => options.tx = true,
                 "--unpadded" => options.padded = false,
                 "--connected" => options.connected = true,
+                "--cold" => options.cold = true,
                 "--rounds" => asked = Some(value()?.parse()?),
                 "--only" => options.only = Some(value()?),
                 "--cores" => options.cores = Some(value()?.parse()?),
