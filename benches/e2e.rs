@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use shared::loadtest::{
-    self, AUDIO, BURST, EVEN, LARGE, MEETING, Options, Row, SMALL, Scenario, Target,
+    self, AUDIO, BURST, EVEN, FORWARD_AIM_MS, LARGE, MEETING, Options, Row, SMALL, Scenario, Target,
 };
 use shared::shipped::Shipped;
 use shared::verdict::Verdict;
@@ -32,12 +32,11 @@ mod shared {
 const SCENARIOS: [&Scenario; 6] = [&BURST, &EVEN, &AUDIO, &MEETING, &SMALL, &LARGE];
 /// Names, and the settings that make them.
 const ENGINES: [(&str, &str); 2] = [("io_uring", "io=uring"), ("sendmmsg", "io=mmsg")];
-/// The aim for the server's own delay, which a shared machine may well miss.
-const FORWARD_AIM_MS: f64 = 2.0;
 const USAGE: &str = "options, behind `--`:
   --rounds N     of each scenario and engine [default: 3]
   --seconds N    that count in a round [default: 8]
-  --only NAME    burst, even, audio, meeting, small or large";
+  --only NAME    burst, even, audio, meeting, small or large
+  --apart        the generator has a CPU for itself, the last one";
 
 fn main() -> ExitCode {
     match run() {
@@ -77,7 +76,7 @@ fn play(
         for turn in 0..rows.len() {
             let place = (round + turn) % rows.len();
             let (engine, server) = &lab.servers[place];
-            let report = lab.measure(server, scenario, options.seconds)?;
+            let report = lab.measure(server, scenario, options)?;
             rows[place].add(&report);
             let who = format!("{engine} {}", scenario.name);
             loadtest::check_joins(&who, &report, verdict);
@@ -156,7 +155,7 @@ impl Lab {
         &self,
         server: &Shipped,
         scenario: &Scenario,
-        seconds: u64,
+        options: &Options,
     ) -> Result<serde_json::Value, Box<dyn Error>> {
         let port = server.web_port;
         let target = Target {
@@ -165,8 +164,10 @@ impl Lab {
             process_id: server.process.id(),
             metrics_url: Some(&format!("http://127.0.0.1:{port}/metrics")),
         };
-        let generator = Command::new(env!("CARGO_BIN_EXE_ringhall"));
-        loadtest::run(generator, &target, scenario, seconds, &self.folder)
+        let words = options.generator(env!("CARGO_BIN_EXE_ringhall"));
+        let mut generator = Command::new(&words[0]);
+        generator.args(&words[1..]);
+        loadtest::run(generator, &target, scenario, options.seconds, &self.folder)
     }
 
     /// The servers end in order, which is a success.

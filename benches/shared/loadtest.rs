@@ -13,6 +13,8 @@ use super::verdict::Verdict;
 /// Of packets that were due, in percent. The rest may be lost by a generator
 /// that does not read in time.
 const DELIVERED_MIN: f64 = 99.9;
+/// The aim for the server's own delay, which a shared machine may well miss.
+pub const FORWARD_AIM_MS: f64 = 2.0;
 
 pub struct Scenario {
     pub name: &'static str,
@@ -71,6 +73,8 @@ pub struct Options {
     pub rounds: usize,
     pub seconds: u64,
     only: Option<String>,
+    /// The generator has a CPU for itself, the last one.
+    pub apart: bool,
     /// `cargo test` runs benches, too: once, to see that they work.
     pub is_test: bool,
 }
@@ -82,6 +86,7 @@ impl Options {
             rounds: 3,
             seconds: 8,
             only: None,
+            apart: false,
             is_test: true,
         };
         let mut arguments = std::env::args().skip(1);
@@ -89,6 +94,7 @@ impl Options {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--bench" => options.is_test = false,
+                "--apart" => options.apart = true,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--only" => options.only = Some(value()?),
@@ -107,6 +113,18 @@ impl Options {
             true => Ok(options),
             false => Err(format!("no such scenario\n{usage}").into()),
         }
+    }
+
+    /// The words of a command that runs `program` as the generator.
+    pub fn generator(&self, program: &str) -> Vec<String> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut words = Vec::new();
+        if self.apart {
+            let last = (cpus - 1).to_string();
+            words.extend(["taskset".into(), "-c".into(), last]);
+        }
+        words.push(program.into());
+        words
     }
 
     pub fn wants(&self, scenario: &Scenario) -> bool {
