@@ -15,8 +15,12 @@ use crate::room::publication::Publication;
 use crate::room::track::{Kind, TrackSpec};
 use crate::wire::rtcp::{self, Packet, SenderInfo};
 
-/// How often sender reports leave for a viewer.
+/// How often sender reports leave for a viewer of pictures, which sound is to be
+/// in step with; the first after this, too.
 const REPORT_INTERVAL: Span = Span::from_secs(1);
+/// How often for a viewer of sound alone: what RFC 3550 section 6.2 recommends
+/// as the least interval, and libwebrtc's.
+const SOUND_REPORT_INTERVAL: Span = Span::from_secs(5);
 /// Sender reports remembered for the round trip a receiver report implies.
 const REPORTS_REMEMBERED: usize = 4;
 
@@ -268,7 +272,11 @@ impl Subscription {
         if now < self.report_due {
             return;
         }
-        self.report_due = now + REPORT_INTERVAL;
+        self.report_due = now
+            + match self.track(Kind::Video) {
+                Some(_) => REPORT_INTERVAL,
+                None => SOUND_REPORT_INTERVAL,
+            };
         let cname = &self.cname;
         for (kind, track) in Kind::ALL.into_iter().zip(&mut self.tracks) {
             let (Some(track), Some(up)) = (track, publication.track(kind)) else {
@@ -405,5 +413,49 @@ impl DownTrack {
             *place = (ntp.middle(), now);
         }
         self.report_next = (self.report_next + 1) % REPORTS_REMEMBERED;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slab::Slab;
+    use crate::room::publication::PublicationSpec;
+    use crate::wire::codec::{AudioCodec, Codec, VideoCodec};
+
+    /// When the first three reports are due of a viewer of sound, and of pictures
+    /// if it has any.
+    fn reports_of(video: Option<VideoCodec>) -> [Time; 3] {
+        let mut noise = Noise::new(1);
+        let sound = TrackSpec::local(Codec::Audio(AudioCodec::Opus));
+        let video = video.map(|codec| TrackSpec::local(Codec::Video(codec)));
+        let spec = PublicationSpec {
+            audio: Some(sound.clone()),
+            video: video.clone(),
+            reference_times: false,
+            reduced_size: false,
+            max_bitrate_kbps: None,
+            cname: String::new(),
+        };
+        let mut publications = Slab::new(1);
+        let publication = Publication::new(Time::ZERO, None, spec, &mut noise);
+        let key = publications.insert(publication).unwrap();
+        let publication = publications.get(key).unwrap();
+        let sound = DownTrack::new(Kind::Audio, sound, &mut noise);
+        let video = video.map(|spec| DownTrack::new(Kind::Video, spec, &mut noise));
+        let (stream, cname) = (String::new(), String::new());
+        let mut viewer = Subscription::new(Time::ZERO, key, stream, Some(sound), video, cname);
+        [(); 3].map(|()| {
+            let due = viewer.next_due();
+            viewer.poll(due, publication, &mut Vec::new());
+            due
+        })
+    }
+
+    #[test]
+    fn a_viewer_of_sound_alone_is_reported_to_less_often() {
+        let seconds = |all: [u64; 3]| all.map(|s| Time::ZERO + Span::from_secs(s));
+        assert_eq!(reports_of(Some(VideoCodec::Vp8)), seconds([1, 2, 3]));
+        assert_eq!(reports_of(None), seconds([1, 6, 11]));
     }
 }
