@@ -15,7 +15,9 @@ use crate::proto::rtx_window::extend_sequence;
 use crate::wire::rtcp::{self, Packet};
 use crate::wire::rtp;
 
+/// As libwebrtc reports, of sound alone less often.
 const REPORT_INTERVAL: Span = Span::from_secs(1);
+const SOUND_REPORT_INTERVAL: Span = Span::from_secs(5);
 /// Without a whole key frame so long, one is asked for, as browsers do.
 const PLI_INTERVAL: Span = Span::from_ms(1_000);
 /// For retransmissions, until the first is measured.
@@ -191,7 +193,12 @@ impl Watch {
     pub fn poll(&mut self, now: Time, tally: &mut Tally) -> Vec<u8> {
         let mut compound = Vec::new();
         if now >= self.report_due {
-            self.report_due = now + REPORT_INTERVAL;
+            let is_video = self.tracks.iter().any(|track| track.is_video);
+            self.report_due = now
+                + match is_video {
+                    true => REPORT_INTERVAL,
+                    false => SOUND_REPORT_INTERVAL,
+                };
             self.write_report(now, &mut compound);
         }
         let local = self.local_ssrc;
