@@ -81,6 +81,9 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, Box<dyn Error>> {
     let options = Options::read()?;
     if let Some(cores) = options.cores {
+        if options.cold {
+            return Err("--cold is of one core, not of --cores".into());
+        }
         return forwarding::spread::run(&options, cores);
     }
     if options.tx {
