@@ -193,12 +193,11 @@ impl Watch {
     pub fn poll(&mut self, now: Time, tally: &mut Tally) -> Vec<u8> {
         let mut compound = Vec::new();
         if now >= self.report_due {
-            let is_video = self.tracks.iter().any(|track| track.is_video);
-            self.report_due = now
-                + match is_video {
-                    true => REPORT_INTERVAL,
-                    false => SOUND_REPORT_INTERVAL,
-                };
+            let interval = match self.tracks.iter().any(|track| track.is_video) {
+                true => REPORT_INTERVAL,
+                false => SOUND_REPORT_INTERVAL,
+            };
+            self.report_due = now + interval;
             self.write_report(now, &mut compound);
         }
         let local = self.local_ssrc;

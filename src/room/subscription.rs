@@ -272,11 +272,11 @@ impl Subscription {
         if now < self.report_due {
             return;
         }
-        self.report_due = now
-            + match self.track(Kind::Video) {
-                Some(_) => REPORT_INTERVAL,
-                None => SOUND_REPORT_INTERVAL,
-            };
+        let interval = match self.track(Kind::Video) {
+            Some(_) => REPORT_INTERVAL,
+            None => SOUND_REPORT_INTERVAL,
+        };
+        self.report_due = now + interval;
         let cname = &self.cname;
         for (kind, track) in Kind::ALL.into_iter().zip(&mut self.tracks) {
             let (Some(track), Some(up)) = (track, publication.track(kind)) else {

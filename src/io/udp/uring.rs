@@ -26,8 +26,6 @@ use crate::io::sys;
 /// Trains per submission. A turn rarely has more destinations; then it takes
 /// a second submission.
 const SEND_BATCH: usize = 1_024;
-/// Trains whose lines are looked up in a row.
-const LOOKED_UP_AHEAD: usize = 16;
 /// Room for every buffer's completion, a full batch of sends, and the end of
 /// every line's receive.
 const COMPLETIONS: u32 = 8_192;
@@ -254,14 +252,7 @@ impl Ring {
 
     pub fn send(&mut self, trains: &Trains, taken: &[Train]) -> SendReport {
         let mut report = SendReport::default();
-        let mut lines = [None; LOOKED_UP_AHEAD];
         for (position, train) in taken.iter().enumerate() {
-            let place = position % LOOKED_UP_AHEAD;
-            if place == 0 {
-                // All at once: each look-up waits for memory, but not for another.
-                let ahead = taken.iter().skip(position).zip(&mut lines);
-                ahead.for_each(|(train, line)| *line = self.lines.on_send(train.path));
-            }
             let family = family(train.path.remote);
             let same_family = train.path.local.is_ipv6() == train.path.remote.is_ipv6();
             let Some(fd) = self.sockets.fd(family).filter(|_| same_family) else {
@@ -272,7 +263,7 @@ impl Ring {
                 self.fallback.send_plain(fd, trains, train, &mut report);
                 continue;
             }
-            let line = lines.get(place).copied().flatten();
+            let line = self.lines.on_send(train.path);
             let Some(entry) = self.send_entry(trains, train, line) else {
                 report.failed += train.segments as u32;
                 continue;
